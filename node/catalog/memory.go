@@ -12,6 +12,7 @@ type memory struct {
 	mu         sync.RWMutex
 	generation uint64
 	principals map[[32]byte]*Principal
+	orgs       map[string]Org
 	buckets    map[bucketName]Bucket
 	mappings   map[mappingName]Bucket
 }
@@ -31,6 +32,7 @@ func (m *memory) reset() {
 	defer m.mu.Unlock()
 	m.generation++
 	m.principals = map[[32]byte]*Principal{}
+	m.orgs = map[string]Org{}
 	m.buckets = map[bucketName]Bucket{}
 	m.mappings = map[mappingName]Bucket{}
 }

@@ -77,6 +77,18 @@ func (c *Catalog) OrgByName(name string) (o Org, err error) {
 	return o, err
 }
 
+// ResolveOrg returns the organisation that is written as an identifier or, when none has that, as a name.
+func (c *Catalog) ResolveOrg(idOrName string) (Org, error) {
+	return recall(&c.memory, func(m *memory) map[string]Org { return m.orgs }, idOrName, func() (Org, error) {
+		if i, bad := id.Parse(idOrName); bad == nil {
+			if o, err := c.Org(i); err == nil {
+				return o, nil
+			}
+		}
+		return c.OrgByName(idOrName)
+	})
+}
+
 // Orgs returns all organisations, oldest first.
 func (c *Catalog) Orgs() (out []Org, err error) {
 	err = c.view(func(tx *bolt.Tx) error { out, err = orgs.list(tx, nil); return err })

@@ -13,8 +13,8 @@ type Order string
 
 // The two orders.
 const (
-	OldestFirst Order = "oldest-first"
-	NewestFirst Order = "newest-first"
+	OldestFirst Order = "oldest"
+	NewestFirst Order = "newest"
 )
 
 // Bounds of a replication's fields, in bytes and seconds.
