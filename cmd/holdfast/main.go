@@ -1,0 +1,17 @@
+// Command holdfast collects metrics, keeps them, answers queries and replicates them through outages.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/holdfast-telemetry/holdfast/node/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(cli.Main(ctx, cli.Options{Name: os.Args[0]}, os.Args[1:]))
+}

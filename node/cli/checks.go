@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// Severity weighs a finding.
+type Severity string
+
+// The severities. Only Broken and Lost make the exit code 1.
+const (
+	// Fine tells what was looked at and found whole.
+	Fine Severity = "ok"
+	// Noted is worth knowing and costs nothing.
+	Noted Severity = "note"
+	// Lost tells of data that is gone; the rest works on.
+	Lost Severity = "lost"
+	// Broken keeps something from working until it is mended.
+	Broken Severity = "broken"
+)
+
+// Finding is what a check found at one place.
+type Finding struct {
+	Severity Severity `json:"severity"`
+	// Where is a file, with an offset or a position if there is one.
+	Where string `json:"where"`
+	What  string `json:"what"`
+	// Mend says what to do; empty when nothing is to be done.
+	Mend string `json:"mend,omitempty"`
+}
+
+// Check looks at a data folder that no node has open. It changes nothing.
+type Check struct {
+	// Name is one word, such as journal.
+	Name string
+	// About is one line for the help.
+	About string
+	// Run reports what it finds as it goes. Its error tells that the check could not be made.
+	Run func(ctx context.Context, dir string, report func(Finding)) error
+}
+
+const defaultDataDir = "./holdfast-data"
+
+func (a *app) doctorCommand() *cobra.Command {
+	cmd := a.checksCommand("doctor", "Check a stopped node's data folder", a.Checks)
+	cmd.Long = "Check a stopped node's data folder and say what is damaged, what it costs and how to mend it. Nothing is changed.\n\nChecks:\n"
+	for _, c := range a.Checks {
+		cmd.Long += fmt.Sprintf("  %-10s %s\n", c.Name, c.About)
+	}
+	return cmd
+}
+
+func (a *app) checksNamed(name string) []Check {
+	var checks []Check
+	for _, c := range a.Checks {
+		if c.Name == name {
+			checks = append(checks, c)
+		}
+	}
+	return checks
+}
+
+func (a *app) journalCommand(checks []Check) *cobra.Command {
+	return a.group("journal", "Commands for the journal, the durable log of what was accepted",
+		a.checksCommand("check", "Check the journals of a stopped node's data folder", checks))
+}
+
+// checksCommand makes a command that runs checks on the folder of --data, or of its argument.
+func (a *app) checksCommand(use, short string, checks []Check) *cobra.Command {
+	var dir string
+	var p printer
+	cmd := a.leaf(use+" [data folder]", short, func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			dir = args[0]
+		}
+		p.out = a.Out
+		return a.runChecks(cmd.Context(), dir, p, checks)
+	})
+	cmd.Args = oneArgument
+	cmd.Flags().StringVar(&dir, "data", defaultDataDir, "Data `folder`")
+	p.addTo(cmd)
+	return cmd
+}
+
+// checked is the JSON form of one check's outcome.
+type checked struct {
+	Check    string    `json:"check"`
+	Findings []Finding `json:"findings"`
+	Error    string    `json:"error,omitempty"`
+}
+
+func (a *app) runChecks(ctx context.Context, dir string, p printer, checks []Check) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("opening the data folder (name another with --data): %w", err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a folder: name the node's data folder with --data", dir)
+	}
+	var outcomes []checked
+	bad := 0
+	t := table{headers: []string{"Check", "Severity", "Where", "What", "Mend"}}
+	for _, c := range checks {
+		outcome := checked{Check: c.Name, Findings: []Finding{}}
+		err := c.Run(ctx, dir, func(f Finding) {
+			outcome.Findings = append(outcome.Findings, f)
+			t.add(c.Name, f.Severity, f.Where, f.What, f.Mend)
+			if f.Severity == Lost || f.Severity == Broken {
+				bad++
+			}
+		})
+		if errors.Is(err, context.Canceled) {
+			return err
+		}
+		if err != nil {
+			bad++
+			outcome.Error = err.Error()
+			t.add(c.Name, Broken, dir, "the check could not be made: "+err.Error(), "")
+		}
+		outcomes = append(outcomes, outcome)
+	}
+	if err := p.print(outcomes, t); err != nil {
+		return err
+	}
+	if bad > 0 {
+		return &silentError{fmt.Errorf("%d findings", bad)}
+	}
+	return nil
+}
