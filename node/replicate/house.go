@@ -8,6 +8,9 @@ import (
 	"github.com/holdfast-telemetry/holdfast/node/journal"
 )
 
+// sizeStride is how many bytes are passed between two looks at the size of the queue, which costs the journal some reading.
+const sizeStride = 2 << 20
+
 // keepHouse applies MaxQueueBytes and MaxAge: records that exceed them leave the queue and become a gap.
 func (s *stream) keepHouse(now time.Time) error {
 	if now.Sub(s.kept) < housekeeping {
@@ -50,8 +53,8 @@ func (s *stream) keepHouse(now time.Time) error {
 // excess reads the records that exceed the bounds. The gap's To is 0 when there are none.
 func (s *stream) excess(src *source, now time.Time) (gap Gap, err error) {
 	gap = Gap{Found: now, MinTime: maxTime, MaxTime: minTime}
+	over, looked := s.journal.Size(src.at) > s.spec.MaxQueueBytes, 0
 	for {
-		over := s.journal.Size(src.at) > s.spec.MaxQueueBytes
 		rec, missing, err := src.peek()
 		if errors.Is(err, io.EOF) || missing != nil {
 			return gap, nil // the journal's own gaps are noted where they are read
@@ -59,12 +62,15 @@ func (s *stream) excess(src *source, now time.Time) (gap Gap, err error) {
 		if err != nil {
 			return gap, err
 		}
-		old := now.Sub(time.Unix(0, rec.Accepted)) > s.spec.MaxAge
-		if !over && !old {
+		if !over && now.Sub(time.Unix(0, rec.Accepted)) <= s.spec.MaxAge {
 			return gap, nil
 		}
 		gap.extend(rec, over)
+		looked += len(rec.Body) + 64
 		src.take()
+		if over && looked >= sizeStride {
+			over, looked = s.journal.Size(src.at) > s.spec.MaxQueueBytes, 0
+		}
 	}
 }
 

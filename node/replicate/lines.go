@@ -12,27 +12,29 @@ func lineEnd(body []byte) int {
 	if bytes.IndexByte(body[:end], '"') < 0 {
 		return end
 	}
-	i := seriesEnd(body)
-	for quoted := false; i < len(body); i++ {
+	value, quoted := false, false
+	for i := seriesEnd(body); i < len(body); i++ {
 		switch c := body[i]; {
-		case quoted && c == '\\':
+		case c == '\\':
 			i++
 		case c == '"':
-			quoted = !quoted
-		case c == '\n' && !quoted:
+			quoted = quoted != value // a quote in a field's key has no meaning
+		case quoted:
+		case c == '=':
+			value = true
+		case c == ',':
+			value = false
+		case c == '\n':
 			return i + 1
 		}
 	}
 	return len(body)
 }
 
-// seriesEnd returns the index of the space that ends the series key, where quotes have no meaning.
+// seriesEnd returns the index of the space that ends the series key: the first that no backslash stands before.
 func seriesEnd(line []byte) int {
-	for i := 0; i < len(line); i++ {
-		switch line[i] {
-		case '\\':
-			i++
-		case ' ', '\n':
+	for i, c := range line {
+		if c == ' ' && (i == 0 || line[i-1] != '\\') {
 			return i
 		}
 	}

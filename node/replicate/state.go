@@ -30,6 +30,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type Stretch struct {
 	From journal.Position `json:"from"`
 	To   journal.Position `json:"to"`
+	// Since is when the oldest unsent record of it was accepted.
+	Since time.Time `json:"since"`
 }
 
 // durable is the content of a replication's state file. FORMAT.md describes it.

@@ -65,6 +65,8 @@ type Status struct {
 
 	// QueueBytes are the journal bytes behind the position, RemainingBytes those of them that were not sent yet.
 	QueueBytes, RemainingBytes int64
+	// QueueLimit is MaxQueueBytes of the configuration.
+	QueueLimit int64
 	// Position is the durable position, LastPosition the newest of the journal.
 	Position, LastPosition journal.Position
 	// Lag is how long the oldest unsent record has been waiting, 0 when none is.
@@ -83,6 +85,8 @@ type Status struct {
 	OpenGaps    int
 	GapPoints   int64
 	DeadLetters int
+	// Damage tells what was found damaged in the replication's files, and where it was set aside.
+	Damage string
 }
 
 // Counts are what a replication has done since it was created. They survive restarts, up to the last few before a crash.

@@ -44,7 +44,7 @@ type stream struct {
 	denied  bool // the last answer was Denied: probe before sending
 	failing bool // the last request failed
 	retry   []int64
-	blind   int // refused lines in a row, with nothing accepted between them and no reason that we know
+	blind   int       // refused lines in a row, with nothing accepted between them and no reason that we know
 	kept    time.Time // last housekeeping
 	saved   time.Time // last save of counts
 	linkUp  time.Time
@@ -80,7 +80,7 @@ func newStream(env *environment, spec Spec) *stream {
 		wake:   make(chan struct{}, 1),
 		done:   make(chan struct{}),
 	}
-	s.view.state = Starting
+	s.view.state, s.view.spec = Starting, spec
 	return s
 }
 
@@ -128,7 +128,7 @@ func (s *stream) step(ctx context.Context) (until time.Time, forData bool) {
 			return s.gate.until, false
 		}
 		if err := s.connect(); err != nil {
-			return s.fail("cannot use its remote", err), false
+			return s.trouble("cannot use its remote", err), false
 		}
 	}
 	if err := s.keepHouse(now); err != nil {
@@ -155,7 +155,7 @@ func (s *stream) step(ctx context.Context) (until time.Time, forData bool) {
 		return soonest(due, now.Add(housekeeping)), true
 	}
 	if err := s.deliver(ctx); err != nil {
-		return s.fail("cannot keep its files", err), false
+		return s.trouble("cannot keep its files", err), false // the work stays: what was sent is known
 	}
 	return time.Time{}, false
 }
@@ -168,9 +168,16 @@ func soonest(a, b time.Time) time.Time {
 	return a
 }
 
-// fail says what keeps the stream from its own files and returns when to try again. Nothing is given up: reading begins again
-// at the durable position.
+// fail is trouble after which reading begins again at the durable position.
 func (s *stream) fail(what string, err error) time.Time {
+	if s.opened {
+		err = errors.Join(err, s.forget())
+	}
+	return s.trouble(what, err)
+}
+
+// trouble says what keeps the stream from its own files and returns when to try again. Nothing is given up.
+func (s *stream) trouble(what string, err error) time.Time {
 	if errors.Is(err, context.Canceled) {
 		return time.Time{}
 	}
@@ -178,12 +185,6 @@ func (s *stream) fail(what string, err error) time.Time {
 	s.gate.state = Failed
 	s.setReason(what + ": " + err.Error())
 	s.log.Error("replication "+what, "error", err, "next try", s.gate.until)
-	if !s.opened {
-		return s.gate.until
-	}
-	if err := s.forget(); err != nil {
-		s.log.Error("replication cannot close its readers", "error", err)
-	}
 	return s.gate.until
 }
 
@@ -328,14 +329,22 @@ func (s *stream) post(f func(*inbox)) {
 }
 
 // update gives the stream another configuration. A request to a target that is no longer meant is cut short.
-func (s *stream) update(spec Spec, changed bool) {
+func (s *stream) update(spec Spec) error {
+	s.mu.Lock()
+	old := s.view.spec
+	s.mu.Unlock()
+	if spec.Bucket != old.Bucket {
+		return fmt.Errorf("the local bucket of replication %s cannot change: create another replication", spec.ID)
+	}
 	s.post(func(in *inbox) {
+		s.view.spec = spec
 		in.spec = &spec
-		if changed && s.cancel != nil {
+		if s.cancel != nil && !spec.sameTarget(old) {
 			in.dropped = true
 			s.cancel()
 		}
 	})
+	return nil
 }
 
 // takeInbox does what was asked for.

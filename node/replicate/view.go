@@ -1,6 +1,7 @@
 package replicate
 
 import (
+	"slices"
 	"time"
 
 	"github.com/holdfast-telemetry/holdfast/node/journal"
@@ -24,6 +25,7 @@ type view struct {
 	gaps      []Gap
 	dead      int
 	journal   journal.Log
+	letters   *letters
 	spec      Spec
 	damage    string
 	drain     []sample
@@ -58,13 +60,14 @@ func (s *stream) publish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := &s.view
-	v.spec, v.state, v.next = s.spec, state, next
+	v.state, v.next = state, next
 	if state == Idle || state == Sending || state == Paused {
 		v.reason = ""
 	}
 	if !s.opened {
 		return
 	}
+	v.letters = s.dead
 	v.journal, v.head, v.position = s.journal, s.head, s.cursor.Position()
 	v.backlog = append(v.backlog[:0], s.state.Backlog...)
 	v.counts = s.state.Counts.clone()
@@ -93,6 +96,9 @@ func (s *stream) currentState(now time.Time) (State, time.Time) {
 // firstUnsent returns when the oldest record that was read and not sent was accepted.
 func (s *stream) firstUnsent() time.Time {
 	var first time.Time
+	if len(s.state.Backlog) > 0 {
+		first = s.state.Backlog[0].Since
+	}
 	for _, w := range []*work{s.work, s.next} {
 		if w != nil && !w.first.IsZero() && len(w.ends) > 0 {
 			first = soonest(first, w.first)
@@ -107,10 +113,10 @@ func (s *stream) status(now time.Time) Status {
 	defer s.mu.Unlock()
 	v := &s.view
 	st := Status{
-		ID: s.spec0().ID, Name: s.spec0().Name, State: v.state, Reason: v.reason,
+		ID: v.spec.ID, Name: v.spec.Name, State: v.state, Reason: v.reason,
 		Attempted: v.attempted, LatestResponseCode: v.code, LatestErrorMessage: v.message,
 		Position: v.position, OldestUnsent: v.first, Counts: v.counts.clone(), NextTry: v.next, LastSuccess: v.success,
-		LastRefusal: v.refusal, DeadLetters: v.dead, Damage: v.damage, ETA: -1,
+		LastRefusal: v.refusal, DeadLetters: v.dead, Damage: v.damage, ETA: -1, QueueLimit: v.spec.MaxQueueBytes,
 	}
 	for _, g := range v.gaps {
 		if g.State == GapOpen {
@@ -132,6 +138,20 @@ func (s *stream) status(now time.Time) Status {
 	}
 	st.ETA = v.eta(now, st.RemainingBytes)
 	return st
+}
+
+// letters returns the dead letter file, nil before the stream is open.
+func (s *stream) letters() *letters {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.view.letters
+}
+
+// gaps returns a copy of the list of gaps.
+func (s *stream) gaps() []Gap {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.view.gaps)
 }
 
 // eta extrapolates how fast the backlog shrinks.

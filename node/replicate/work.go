@@ -11,6 +11,9 @@ import (
 	"github.com/holdfast-telemetry/holdfast/node/journal"
 )
 
+// stale is how old a record at the live end must be, with more than a request waiting, to count as backlog (NewestFirst).
+const stale = 5 * time.Second
+
 // origin says where the lines of a piece of work come from, and so what is recorded when they are decided.
 type origin uint8
 
@@ -25,8 +28,8 @@ const (
 type work struct {
 	batch
 	from      origin
-	gap       int   // fromStore: the gap's ID
-	low, high int64 // fromStore: the window of timestamps
+	gap       int     // fromStore: the gap's ID
+	low, high int64   // fromStore: the window of timestamps
 	ids       []int64 // fromDead: the dead letter of each line
 }
 
@@ -110,6 +113,9 @@ func (s *stream) note(src *source, g *journal.Gap, from origin) error {
 
 // record lists a gap durably. Without a store to fill it from it is loss, and counted so.
 func (s *stream) record(g Gap) error {
+	if g.Points == 0 && g.Reason != journal.ReasonDamaged {
+		return nil // nothing but deletes
+	}
 	s.state.addGap(g)
 	if s.rows == nil {
 		s.writeOff()
@@ -141,7 +147,7 @@ func (s *stream) choose(ctx context.Context, now time.Time) (due time.Time, err 
 		return due, nil
 	}
 	if s.spec.Order == NewestFirst {
-		if err := s.split(); err != nil {
+		if err := s.split(now); err != nil {
 			return due, err
 		}
 	} else if s.work, err = s.takeBehind(0); s.work != nil || err != nil {
@@ -173,10 +179,11 @@ func (s *stream) full() bool {
 }
 
 // split turns a backlog at the live end into a stretch behind it, so that what arrives now goes first.
-func (s *stream) split() error {
-	if s.journal.Size(s.head) <= 4*int64(s.spec.MaxBatchBytes) || s.work != nil {
+func (s *stream) split(now time.Time) error {
+	if s.next == nil || !s.full() || now.Sub(s.next.first) < stale {
 		return nil
 	}
+	since := s.next.first
 	if n := len(s.state.Backlog); n >= keptBacklogs && s.state.Backlog[n-1].To != s.head {
 		return nil
 	}
@@ -189,7 +196,7 @@ func (s *stream) split() error {
 	if n := len(state.Backlog); n > 0 && state.Backlog[n-1].To == s.head {
 		state.Backlog[n-1].To = last
 	} else {
-		state.Backlog = append(state.Backlog, Stretch{s.head + 1, last})
+		state.Backlog = append(state.Backlog, Stretch{s.head + 1, last, since})
 	}
 	state.Head = last
 	if err := state.save(s.dir); err != nil {
@@ -219,8 +226,12 @@ func (s *stream) takeBehind(i int) (*work, error) {
 			s.behind = &source{log: s.journal, at: stretch.From - 1, to: stretch.To}
 		}
 		w, err := s.take(s.behind, nil, fromBehind)
-		if w != nil || err != nil {
+		if w != nil {
+			s.state.Backlog[i].Since = w.first
 			return w, err
+		}
+		if err != nil {
+			return nil, err
 		}
 		if i < len(s.state.Backlog) && s.state.Backlog[i].To == stretch.To {
 			// The journal has nothing more of it.
