@@ -3,7 +3,7 @@
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PKG      := github.com/holdfast-telemetry/holdfast
-LDFLAGS  := -s -w -X $(PKG)/internal/version.Version=$(VERSION)
+LDFLAGS  := -s -w -X $(PKG)/internal/version.version=$(VERSION)
 TARGETS  := linux/amd64 linux/arm64 linux/arm windows/amd64 windows/arm64 darwin/amd64 darwin/arm64
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2

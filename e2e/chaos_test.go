@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,13 +22,21 @@ var (
 	chaosKills = flag.Int("chaos.kills", 20, "how often the chaos run kills the edge node")
 )
 
-// ledger is what the writers know: every point they tried, and what they were told about it.
+// fate is what a writer was told of a point.
+type fate uint8
+
+const (
+	untried fate = iota
+	acked        // must be there
+	unknown      // no answer: may be there
+	refused      // must not be there
+)
+
+// ledger is what the writers know of every point they tried, by writer and sequence number.
 type ledger struct {
-	mu       sync.Mutex
-	acked    map[int]map[int64]bool // by writer, sequence number
-	unknown  map[int]map[int64]bool // tried, no answer: may be there
-	rejected int                    // told that it is refused: must not be there
-	batches  int
+	mu      sync.Mutex
+	fates   [chaosWriters][]fate
+	batches int
 }
 
 const (
@@ -61,17 +71,17 @@ func (l *ledger) run(ctx context.Context, p *process, writer int, rng *rand.Rand
 			want = http.StatusUnprocessableEntity
 		}
 		status, body, err := p.write(ctx, b.String())
+		told := refused
+		switch {
+		case err != nil:
+			told = unknown
+		case status == http.StatusNoContent, status == http.StatusUnprocessableEntity && want == status:
+			told = acked
+		}
 		l.mu.Lock()
 		l.batches++
-		for s := first; s < seq; s++ {
-			switch {
-			case err != nil:
-				l.unknown[writer][s] = true
-			case status == http.StatusNoContent, status == http.StatusUnprocessableEntity && want == status:
-				l.acked[writer][s] = true
-			default:
-				l.rejected++
-			}
+		for range batchPoints {
+			l.fates[writer] = append(l.fates[writer], told)
 		}
 		l.mu.Unlock()
 		if err != nil {
@@ -85,42 +95,75 @@ func (l *ledger) run(ctx context.Context, p *process, writer int, rng *rand.Rand
 	}
 }
 
+// count returns how many points were told so.
+func (l *ledger) count(f fate) (n int) {
+	for _, fates := range l.fates {
+		for _, g := range fates {
+			if g == f {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // check compares a node with the ledger, and returns how many points it holds.
 func (l *ledger) check(p *process) (int, error) {
 	total := 0
 	for w := range chaosWriters {
-		rows, err := p.tryQuery(fmt.Sprintf(`SELECT seq, v, s FROM chaos WHERE writer = 'w%d'`, w))
+		seen := make([]bool, len(l.fates[w]))
+		err := p.scan(fmt.Sprintf(`SELECT seq, v, s FROM chaos WHERE writer = 'w%d'`, w), func(r []string) error {
+			seq, err := strconv.ParseInt(r[1], 10, 64)
+			if err != nil || seq < 0 || seq >= int64(len(seen)) {
+				return fmt.Errorf("writer %d: a point that nobody wrote: %v", w, r)
+			}
+			want := []string{fmt.Sprint(chaosTime(seq)), fmt.Sprint(seq), fmt.Sprint(value(w, seq)), fmt.Sprintf("%x", value(w, seq))}
+			if !slices.Equal(r, want) {
+				return fmt.Errorf("writer %d: altered point %v, want %v", w, r, want)
+			}
+			if l.fates[w][seq] == refused {
+				return fmt.Errorf("writer %d: point %d was refused and is there", w, seq)
+			}
+			if seen[seq] {
+				return fmt.Errorf("writer %d: point %d is there twice", w, seq)
+			}
+			seen[seq] = true
+			total++
+			return nil
+		})
 		if err != nil {
 			return 0, err
 		}
-		seen := make(map[int64]bool, len(rows))
-		for _, r := range rows {
-			at, _ := r[0].(json.Number).Int64()
-			seq, _ := r[1].(json.Number).Int64()
-			v, _ := r[2].(json.Number).Int64()
-			if at != chaosTime(seq) || v != value(w, seq) || r[3] != fmt.Sprintf("%x", value(w, seq)) {
-				return 0, fmt.Errorf("writer %d: altered point %v", w, r)
-			}
-			if !l.acked[w][seq] && !l.unknown[w][seq] {
-				return 0, fmt.Errorf("writer %d: point %d was refused and is there", w, seq)
-			}
-			seen[seq] = true
-		}
-		missing := 0
-		for seq := range l.acked[w] {
-			if !seen[seq] {
-				missing++
+		missing, first := 0, 0
+		for seq, f := range l.fates[w] {
+			if f == acked && !seen[seq] {
+				if missing++; missing == 1 {
+					first = seq
+				}
 			}
 		}
 		if missing > 0 {
-			return 0, fmt.Errorf("writer %d: %d of %d acknowledged points are missing", w, missing, len(l.acked[w]))
+			return 0, fmt.Errorf("writer %d: %d acknowledged points are missing, the first is %d of %d", w, missing, first, len(seen))
 		}
-		total += len(seen)
 	}
 	if rows, err := p.tryQuery(`SELECT * FROM chaos WHERE writer = 'refused'`); err != nil || len(rows) > 0 {
 		return 0, fmt.Errorf("refused points: %v, %v", rows, err)
 	}
 	return total, nil
+}
+
+// arrived waits until a node holds at least n points.
+func arrived(p *process, n int) func() error {
+	return func() error {
+		rows, err := p.tryQuery("SELECT count(seq) FROM chaos")
+		if err != nil || len(rows) != 1 {
+			return fmt.Errorf("count: %v, %v", rows, err)
+		}
+		if got, _ := rows[0][1].(json.Number).Int64(); int(got) < n {
+			return fmt.Errorf("%s holds %d points, at least %d were acknowledged", p.addr, got, n)
+		}
+		return nil
+	}
 }
 
 // TestChaosLosesNothing kills the edge node and breaks its link in every way while it is written to at full speed.
@@ -133,13 +176,10 @@ func TestChaosLosesNothing(t *testing.T) {
 	wire := startLink(t, central.addr)
 	id := edge.replicateTo(central, wire.url(), nil)
 
-	l := &ledger{acked: map[int]map[int64]bool{}, unknown: map[int]map[int64]bool{}}
+	l := &ledger{}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var writers sync.WaitGroup
-	for w := range chaosWriters {
-		l.acked[w], l.unknown[w] = map[int64]bool{}, map[int64]bool{}
-	}
 	for w := range chaosWriters {
 		writers.Go(func() { l.run(ctx, edge, w, rand.New(rand.NewPCG(*chaosSeed, uint64(w)+2))) })
 	}
@@ -167,22 +207,15 @@ func TestChaosLosesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatalf("edge: %v", err)
 	}
-	var onCentral int
-	eventually(t, 3*time.Minute, func() (err error) { onCentral, err = l.check(central); return err })
-	acked, unknown := 0, 0
-	for w := range chaosWriters {
-		acked += len(l.acked[w])
-		unknown += len(l.unknown[w])
+	eventually(t, 3*time.Minute, arrived(central, onEdge))
+	onCentral, err := l.check(central)
+	if err != nil {
+		t.Fatalf("central: %v", err)
 	}
 	t.Logf("seed %d: %d kills in %v; %d requests; points: %d acknowledged, %d without an answer, %d refused; on the edge %d, on the central node %d; link: %s",
-		*chaosSeed, *chaosKills, time.Since(begin).Round(time.Second), l.batches, acked, unknown, l.rejected, onEdge, onCentral, wire.counts())
+		*chaosSeed, *chaosKills, time.Since(begin).Round(time.Second), l.batches, l.count(acked), l.count(unknown), l.count(refused), onEdge, onCentral, wire.counts())
 	if onEdge != onCentral {
-		eventually(t, time.Minute, func() error {
-			if onCentral, err = l.check(central); err != nil || onCentral != onEdge {
-				return fmt.Errorf("edge holds %d points, central %d (%v)", onEdge, onCentral, err)
-			}
-			return nil
-		})
+		t.Errorf("the edge holds %d points, the central node %d", onEdge, onCentral)
 	}
 	var status struct {
 		RemainingBytesToBeSynced int64

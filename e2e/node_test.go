@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -277,6 +278,36 @@ func (p *process) tryQuery(q string) ([]row, error) {
 			}
 		}
 	}
+}
+
+// scan streams the rows of a query's answer, without name and tags, to f. The values must hold no comma.
+func (p *process) scan(q string, f func(row []string) error) error {
+	v := url.Values{"db": {p.bucket}, "q": {q}}
+	req, err := http.NewRequest("GET", p.url("/query?"+v.Encode()), nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Token "+p.token)
+	req.Header.Set("Accept", "application/csv")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		b, _ := io.ReadAll(resp.Body)
+		return fmt.Errorf("status %d: %s", resp.StatusCode, b)
+	}
+	lines := bufio.NewScanner(resp.Body)
+	for first := true; lines.Scan(); first = false {
+		if first || lines.Text() == "" {
+			continue
+		}
+		if err := f(strings.Split(lines.Text(), ",")[2:]); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
 }
 
 // orgID and bucketID look up ids by name.

@@ -15,8 +15,8 @@ var static embed.FS
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// Handler serves the page at / and /setup, and its files under /ui/. Other paths go to next.
-func Handler(next http.Handler) http.Handler {
+// Pages serves the page at / and /setup, and its files under /ui/. Other paths are not found.
+func Pages() http.Handler {
 	files, err := fs.Sub(static, "static")
 	if err != nil {
 		panic(err) // the folder is compiled in
@@ -29,7 +29,6 @@ func Handler(next http.Handler) http.Handler {
 	mux.Handle("GET /ui/", secure(assets.ServeHTTP))
 	mux.Handle("GET /{$}", secure(page))
 	mux.Handle("GET /setup", secure(page))
-	mux.Handle("/", next)
 	return mux
 }
 

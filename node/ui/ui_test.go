@@ -8,7 +8,7 @@ import (
 )
 
 func TestPageLoadsNothingFromElsewhere(t *testing.T) {
-	h := Handler(http.NotFoundHandler())
+	h := Pages()
 	for _, path := range []string{"/", "/setup", "/ui/page.js", "/ui/page.css", "/ui/mark.svg"} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
@@ -27,13 +27,12 @@ func TestPageLoadsNothingFromElsewhere(t *testing.T) {
 	}
 }
 
-func TestOtherPathsGoToTheNextHandler(t *testing.T) {
-	h := Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
-	for _, path := range []string{"/health", "/api/v2/setup", "/write", "/nothing"} {
+func TestOtherPathsAreNotFound(t *testing.T) {
+	for _, path := range []string{"/ui/none.js", "/nothing", "/setup/more"} {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("POST", path, nil))
-		if w.Code != http.StatusTeapot {
-			t.Errorf("POST %s: status %d, want the next handler's", path, w.Code)
+		Pages().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != http.StatusNotFound {
+			t.Errorf("GET %s: status %d, want 404", path, w.Code)
 		}
 	}
 }
