@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/internal/id"
 	"github.com/holdfast-telemetry/holdfast/node/catalog"
 	"github.com/holdfast-telemetry/holdfast/node/line"
+	"github.com/holdfast-telemetry/holdfast/node/replicate"
 )
 
 // Writer stores points. It returns when they are durable.
@@ -64,61 +65,21 @@ type Query struct {
 	Access    *Access         // what the one who asks may see
 }
 
-// Validator checks that a remote takes writes to a bucket: one write with an empty body.
-type Validator interface {
-	Validate(ctx context.Context, t Target) error
-}
-
-// Target is where a replication would send. Bucket is an identifier or a name.
-type Target struct {
-	URL, Token       string
-	OrgID            id.ID // 0 for none
-	Bucket           string
-	AllowInsecureTLS bool
-}
-
-// Replications tells about running replications and acts on their dead letters: lines that the remote refuses for good.
-// That a replication is paused or changed is in the catalog, whose watchers act on it.
+// Replications tells about running replications and acts on them. *replicate.Set is one. That a replication is paused or
+// changed is in the catalog, whose watchers act on it. A replication that does not run is replicate.ErrNotFound.
 type Replications interface {
-	Status(replication id.ID) (ReplicationStatus, bool)
-	// DeadLetters returns at most limit letters, oldest first, after skipping offset, and how many there are.
-	DeadLetters(ctx context.Context, replication id.ID, offset, limit int) (letters []DeadLetter, total int, err error)
-	// Retry sends dead letters again, all when letters is empty, and returns how many.
-	Retry(ctx context.Context, replication id.ID, letters []string) (int, error)
+	Status(replication id.ID) (replicate.Status, error)
+	// Validate checks that the remote takes writes to the bucket: one write with an empty body.
+	Validate(ctx context.Context, spec replicate.Spec) error
+	DeadLetters(replication id.ID) ([]replicate.DeadLetter, error)
+	RetryDeadLetters(replication id.ID, letters ...int64) error
+	PurgeDeadLetters(replication id.ID, letters ...int64) (int, error)
+	Gaps(replication id.ID) ([]replicate.Gap, error)
+	Fill(ctx context.Context, replication id.ID, gap int) error
+	Resync(ctx context.Context, replication id.ID, min, max int64) error
 }
 
-// ReplicationStatus is how a replication is doing. Times are zero when there is nothing to tell.
-type ReplicationStatus struct {
-	State  string `json:"state"`
-	Reason string `json:"reason,omitempty"`
-	// Attempted tells whether LatestResponseCode (0: no answer) and LatestErrorMessage mean anything yet.
-	Attempted          bool   `json:"attempted"`
-	LatestResponseCode int    `json:"latestResponseCode"`
-	LatestErrorMessage string `json:"latestErrorMessage"`
-	// QueueBytes are kept for this replication, RemainingBytes those of them that were not sent.
-	QueueBytes     int64     `json:"queueBytes"`
-	RemainingBytes int64     `json:"remainingBytes"`
-	LagSeconds     float64   `json:"lagSeconds"`
-	OldestUnsent   time.Time `json:"oldestUnsent,omitzero"`
-	// ETASeconds is negative when it is not known.
-	ETASeconds    float64          `json:"etaSeconds"`
-	PointsSent    int64            `json:"pointsSent"`
-	BytesSent     int64            `json:"bytesSent"`
-	PointsDropped map[string]int64 `json:"pointsDropped,omitempty"` // by reason
-	OpenGaps      int              `json:"openGaps"`
-	DeadLetters   int              `json:"deadLetters"`
-	NextTry       time.Time        `json:"nextTry,omitzero"`
-	LastSuccess   time.Time        `json:"lastSuccess,omitzero"`
-}
-
-// DeadLetter is a line that a remote refused for good.
-type DeadLetter struct {
-	ID     string    `json:"id"`
-	At     time.Time `json:"at"`
-	Code   int       `json:"code"` // HTTP status of the refusal
-	Reason string    `json:"reason"`
-	Line   string    `json:"line"`
-}
+var _ Replications = (*replicate.Set)(nil)
 
 // Engine tells about what keeps the points.
 type Engine interface {
@@ -165,13 +126,12 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Options of New. Catalog, Writer, Querier, Deleter, Validator, Replications and Engine are required.
+// Options of New. Catalog, Writer, Querier, Deleter, Replications and Engine are required.
 type Options struct {
 	Catalog      *catalog.Catalog
 	Writer       Writer
 	Querier      Querier
 	Deleter      Deleter
-	Validator    Validator
 	Replications Replications
 	Engine       Engine
 

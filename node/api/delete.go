@@ -31,16 +31,9 @@ func (h *Handler) deletePoints(w http.ResponseWriter, r *request) error {
 	if err := r.read(&in); err != nil {
 		return err
 	}
-	start, err := deleteTime("start", in.Start)
+	start, stop, err := timeRange(in.Start, in.Stop)
 	if err != nil {
 		return err
-	}
-	stop, err := deleteTime("stop", in.Stop)
-	if err != nil {
-		return err
-	}
-	if stop < start {
-		return failf(catalog.Invalid, "stop must not be before start")
 	}
 	if err := h.Deleter.Delete(r.Context(), b.ID, start, stop, in.Predicate); err != nil {
 		return err
@@ -49,13 +42,27 @@ func (h *Handler) deletePoints(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
+// timeRange reads the two ends of a range, in ns since the epoch, both inclusive.
+func timeRange(first, last string) (start, stop int64, err error) {
+	if start, err = nanoseconds("start", first); err != nil {
+		return 0, 0, err
+	}
+	if stop, err = nanoseconds("stop", last); err != nil {
+		return 0, 0, err
+	}
+	if stop < start {
+		return 0, 0, failf(catalog.Invalid, "stop must not be before start")
+	}
+	return start, stop, nil
+}
+
 // The times that can be told in ns since the epoch. What lies outside is moved to the nearest.
 var (
 	earliest = time.Unix(0, -1<<63+2)
 	latest   = time.Unix(0, 1<<63-2)
 )
 
-func deleteTime(field, s string) (int64, error) {
+func nanoseconds(field, s string) (int64, error) {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
 		return 0, failf(catalog.Invalid, "invalid RFC3339Nano for field %s, please format your time with RFC3339Nano format, example: 2009-01-02T23:00:00Z", field)

@@ -69,13 +69,16 @@ func (h *Handler) addReplication(all map[string]endpoint) {
 	all["/api/v2/replications"] = collection(h.listReplications, h.createReplication)
 	all["/api/v2/replications/{id}"] = single(h.getReplication, h.updateReplication, h.deleteReplication)
 	all["/api/v2/replications/{id}/validate"] = post(h.validateReplication)
-	const own = "/api/holdfast/v1"
 	all[own+"/status"] = get(h.status)
 	all[own+"/replications/{id}"] = get(h.replicationStatus)
 	all[own+"/replications/{id}/pause"] = post(h.setPaused(true))
 	all[own+"/replications/{id}/resume"] = post(h.setPaused(false))
 	all[own+"/replications/{id}/dead-letters"] = get(h.deadLetters)
 	all[own+"/replications/{id}/dead-letters/retry"] = post(h.retryDeadLetters)
+	all[own+"/replications/{id}/dead-letters/purge"] = post(h.purgeDeadLetters)
+	all[own+"/replications/{id}/gaps"] = get(h.gaps)
+	all[own+"/replications/{id}/fill"] = post(h.fill)
+	all[own+"/replications/{id}/resync"] = post(h.resync)
 }
 
 // addMissing adds what clients of InfluxDB 2 may ask for and this node does not have.

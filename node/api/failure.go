@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/internal/id"
 	"github.com/holdfast-telemetry/holdfast/node/catalog"
 	"github.com/holdfast-telemetry/holdfast/node/journal"
+	"github.com/holdfast-telemetry/holdfast/node/replicate"
 )
 
 // statuses are the HTTP statuses of the codes.
@@ -56,20 +57,24 @@ func failureOf(err error) (f *failure, hidden bool) {
 		return f, false
 	}
 	if e, ok := errors.AsType[*catalog.Error](err); ok {
-		return &failure{status: statuses[e.Code], code: e.Code, message: e.Message, retryAfter: retryAfter(err)}, false
+		return &failure{status: statuses[e.Code], code: e.Code, message: e.Message}, false
+	}
+	if full, ok := errors.AsType[*journal.FullError](err); ok {
+		return errFull(full.Reason, full.RetryAfter), false
 	}
 	switch {
 	case errors.Is(err, id.ErrLength), errors.Is(err, id.ErrInvalid):
 		return &failure{status: http.StatusBadRequest, code: catalog.Invalid, message: err.Error()}, false
 	case errors.Is(err, journal.ErrFull):
-		return &failure{status: http.StatusServiceUnavailable, code: catalog.Unavailable, retryAfter: max(retryAfter(err), time.Second),
-			message: "the journal is full: nothing was stored; try again later"}, false
+		return errFull("its bounds are reached", 0), false
 	case errors.Is(err, journal.ErrFailed):
 		return &failure{status: http.StatusInternalServerError, code: catalog.Internal,
 			message: "the journal stopped after a failed sync: nothing was stored, and nothing will be until the disk is checked and the node is started again"}, true
 	case errors.Is(err, journal.ErrClosed):
 		return &failure{status: http.StatusServiceUnavailable, code: catalog.Unavailable, retryAfter: time.Second,
 			message: "the node is stopping: nothing was stored; try again later"}, false
+	case errors.Is(err, replicate.ErrNotFound):
+		return &failure{status: http.StatusNotFound, code: catalog.NotFound, message: "the replication does not run"}, false
 	case errors.Is(err, context.Canceled):
 		return &failure{status: statusClientClosed, code: catalog.Internal, message: "the client closed the request"}, false
 	case errors.Is(err, context.DeadlineExceeded):
@@ -78,15 +83,9 @@ func failureOf(err error) (f *failure, hidden bool) {
 	return &failure{status: http.StatusInternalServerError, code: catalog.Internal, message: "an internal error has occurred: the node's log has its cause"}, true
 }
 
-// retryAfter returns what the error says about when to try again, 0 when it says nothing.
-func retryAfter(err error) time.Duration {
-	if e, ok := errors.AsType[interface {
-		error
-		RetryAfter() time.Duration
-	}](err); ok {
-		return e.RetryAfter()
-	}
-	return 0
+func errFull(reason string, after time.Duration) *failure {
+	return &failure{status: http.StatusServiceUnavailable, code: catalog.Unavailable, retryAfter: max(after, time.Second),
+		message: "the journal is full (" + reason + "): nothing was stored; try again later"}
 }
 
 // fail answers with an error. The 1.x API's clients read the text under another key.

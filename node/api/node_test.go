@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/internal/id"
 	"github.com/holdfast-telemetry/holdfast/node/catalog"
 	"github.com/holdfast-telemetry/holdfast/node/line"
+	"github.com/holdfast-telemetry/holdfast/node/replicate"
 )
 
 // node is an API over a real catalog, with the rooms below it played by itself: they record what they are asked and answer
@@ -38,11 +39,12 @@ type node struct {
 	deleteErr error
 	queried   *Query
 	query     func(w http.ResponseWriter, q *Query) error
-	validated []Target
+	validated []replicate.Spec
 	invalid   error
-	statuses  map[id.ID]ReplicationStatus
-	letters   []DeadLetter
-	retried   []string
+	statuses  map[id.ID]replicate.Status
+	letters   []replicate.DeadLetter
+	gapList   []replicate.Gap
+	asked     []string // of the replications
 	healthErr error
 
 	org, bucket, user id.ID
@@ -76,21 +78,41 @@ func (n *node) Query(_ context.Context, w http.ResponseWriter, q *Query) error {
 	return err
 }
 
-func (n *node) Validate(_ context.Context, t Target) error {
-	n.validated = append(n.validated, t)
+func (n *node) Validate(_ context.Context, spec replicate.Spec) error {
+	n.validated = append(n.validated, spec)
 	return n.invalid
 }
 
-func (n *node) Status(i id.ID) (ReplicationStatus, bool) { s, ok := n.statuses[i]; return s, ok }
-
-func (n *node) DeadLetters(_ context.Context, _ id.ID, offset, limit int) ([]DeadLetter, int, error) {
-	rest := n.letters[min(offset, len(n.letters)):]
-	return rest[:min(limit, len(rest))], len(n.letters), nil
+func (n *node) Status(i id.ID) (replicate.Status, error) {
+	s, ok := n.statuses[i]
+	if !ok {
+		return s, replicate.ErrNotFound
+	}
+	return s, nil
 }
 
-func (n *node) Retry(_ context.Context, _ id.ID, letters []string) (int, error) {
-	n.retried = letters
+func (n *node) DeadLetters(id.ID) ([]replicate.DeadLetter, error) { return n.letters, nil }
+
+func (n *node) RetryDeadLetters(_ id.ID, letters ...int64) error {
+	n.asked = append(n.asked, fmt.Sprint("retry ", letters))
+	return nil
+}
+
+func (n *node) PurgeDeadLetters(_ id.ID, letters ...int64) (int, error) {
+	n.asked = append(n.asked, fmt.Sprint("purge ", letters))
 	return len(n.letters), nil
+}
+
+func (n *node) Gaps(id.ID) ([]replicate.Gap, error) { return n.gapList, nil }
+
+func (n *node) Fill(_ context.Context, _ id.ID, gap int) error {
+	n.asked = append(n.asked, fmt.Sprint("fill ", gap))
+	return nil
+}
+
+func (n *node) Resync(_ context.Context, _ id.ID, first, last int64) error {
+	n.asked = append(n.asked, fmt.Sprint("resync ", first, " ", last))
+	return nil
 }
 
 func (n *node) BucketStatus(b id.ID) (BucketStatus, bool) {
@@ -114,8 +136,8 @@ func empty(t *testing.T, change func(*Options)) *node {
 			t.Error(err)
 		}
 	})
-	n := &node{t: t, written: map[id.ID][]string{}, statuses: map[id.ID]ReplicationStatus{}}
-	o := Options{Catalog: c, Writer: n, Querier: n, Deleter: n, Validator: n, Replications: n, Engine: n, Version: "1.2.3", Commit: "abc",
+	n := &node{t: t, written: map[id.ID][]string{}, statuses: map[id.ID]replicate.Status{}}
+	o := Options{Catalog: c, Writer: n, Querier: n, Deleter: n, Replications: n, Engine: n, Version: "1.2.3", Commit: "abc",
 		Registry: prometheus.NewRegistry(), Now: func() time.Time { return time.Unix(1700000000, 123456789) }}
 	if change != nil {
 		change(&o)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/internal/id"
 	"github.com/holdfast-telemetry/holdfast/node/catalog"
+	"github.com/holdfast-telemetry/holdfast/node/replicate"
 )
 
 type replication struct {
@@ -20,17 +21,17 @@ type replication struct {
 	RemoteBucketName      string `json:"remoteBucketName"`
 	RemoteBucketNameAgain string `json:"RemoteBucketName"`
 	// CurrentQueueSizeBytes and the three after it are the running replication's.
-	MaxQueueSizeBytes        int64         `json:"maxQueueSizeBytes"`
-	CurrentQueueSizeBytes    int64         `json:"currentQueueSizeBytes"`
-	RemainingBytesToBeSynced int64         `json:"remainingBytesToBeSynced"`
-	LatestResponseCode       *int          `json:"latestResponseCode,omitempty"`
-	LatestErrorMessage       *string       `json:"latestErrorMessage,omitempty"`
-	DropNonRetryableData     bool          `json:"dropNonRetryableData"`
-	MaxAgeSeconds            int64         `json:"maxAgeSeconds"`
-	Paused                   bool          `json:"paused"`
-	BytesPerSecond           int64         `json:"bytesPerSecond"`
-	Order                    catalog.Order `json:"order"`
-	Backfill                 bool          `json:"backfill"`
+	MaxQueueSizeBytes        int64           `json:"maxQueueSizeBytes"`
+	CurrentQueueSizeBytes    int64           `json:"currentQueueSizeBytes"`
+	RemainingBytesToBeSynced int64           `json:"remainingBytesToBeSynced"`
+	LatestResponseCode       *int            `json:"latestResponseCode,omitempty"`
+	LatestErrorMessage       *string         `json:"latestErrorMessage,omitempty"`
+	DropNonRetryableData     bool            `json:"dropNonRetryableData"`
+	MaxAgeSeconds            int64           `json:"maxAgeSeconds"`
+	Paused                   bool            `json:"paused"`
+	BytesPerSecond           int64           `json:"bytesPerSecond"`
+	Order                    replicate.Order `json:"order"`
+	Backfill                 bool            `json:"backfill"`
 }
 
 func (h *Handler) replicationOf(r catalog.Replication) replication {
@@ -39,9 +40,9 @@ func (h *Handler) replicationOf(r catalog.Replication) replication {
 		MaxQueueSizeBytes:    r.MaxQueueSizeBytes,
 		DropNonRetryableData: r.DropNonRetryableData, MaxAgeSeconds: r.MaxAgeSeconds, Paused: r.Paused, BytesPerSecond: r.BytesPerSecond,
 		Order: r.Order, Backfill: r.Backfill}
-	s, running := h.Replications.Status(r.ID)
-	if !running {
-		return out
+	s, err := h.Replications.Status(r.ID)
+	if err != nil {
+		return out // it does not run: there is nothing to tell
 	}
 	out.CurrentQueueSizeBytes, out.RemainingBytesToBeSynced = s.QueueBytes, s.RemainingBytes
 	if s.Attempted {
@@ -85,19 +86,11 @@ func (r *request) validating() bool { return r.query("validate") == "true" }
 
 // validate tries the target of a replication with an empty write.
 func (h *Handler) validate(r *request, v catalog.Replication) error {
-	to, err := h.Catalog.Remote(v.RemoteID)
+	spec, err := h.Catalog.Spec(v)
 	if err != nil {
 		return err
 	}
-	token, err := h.Catalog.RemoteToken(to.ID)
-	if err != nil {
-		return err
-	}
-	t := Target{URL: to.URL, Token: token, OrgID: to.RemoteOrgID, Bucket: v.RemoteBucketName, AllowInsecureTLS: to.AllowInsecureTLS}
-	if v.RemoteBucketID != 0 {
-		t.Bucket = v.RemoteBucketID.String()
-	}
-	if err := h.Validator.Validate(r.Context(), t); err != nil {
+	if err := h.Replications.Validate(r.Context(), spec); err != nil {
 		return failf(catalog.Invalid, "replication failed validation: %v", err)
 	}
 	return nil
@@ -105,20 +98,20 @@ func (h *Handler) validate(r *request, v catalog.Replication) error {
 
 func (h *Handler) createReplication(w http.ResponseWriter, r *request) error {
 	var in struct {
-		OrgID                id.ID         `json:"orgID"`
-		Name                 string        `json:"name"`
-		Description          string        `json:"description"`
-		RemoteID             id.ID         `json:"remoteID"`
-		LocalBucketID        id.ID         `json:"localBucketID"`
-		RemoteBucketID       id.ID         `json:"remoteBucketID"`
-		RemoteBucketName     string        `json:"remoteBucketName"`
-		MaxQueueSizeBytes    int64         `json:"maxQueueSizeBytes"`
-		MaxAgeSeconds        int64         `json:"maxAgeSeconds"`
-		DropNonRetryableData bool          `json:"dropNonRetryableData"`
-		Paused               bool          `json:"paused"`
-		BytesPerSecond       int64         `json:"bytesPerSecond"`
-		Order                catalog.Order `json:"order"`
-		Backfill             bool          `json:"backfill"`
+		OrgID                id.ID           `json:"orgID"`
+		Name                 string          `json:"name"`
+		Description          string          `json:"description"`
+		RemoteID             id.ID           `json:"remoteID"`
+		LocalBucketID        id.ID           `json:"localBucketID"`
+		RemoteBucketID       id.ID           `json:"remoteBucketID"`
+		RemoteBucketName     string          `json:"remoteBucketName"`
+		MaxQueueSizeBytes    int64           `json:"maxQueueSizeBytes"`
+		MaxAgeSeconds        int64           `json:"maxAgeSeconds"`
+		DropNonRetryableData bool            `json:"dropNonRetryableData"`
+		Paused               bool            `json:"paused"`
+		BytesPerSecond       int64           `json:"bytesPerSecond"`
+		Order                replicate.Order `json:"order"`
+		Backfill             bool            `json:"backfill"`
 	}
 	if err := r.read(&in); err != nil {
 		return err
@@ -203,7 +196,7 @@ func (h *Handler) updateReplication(w http.ResponseWriter, r *request) error {
 		DropNonRetryableData *bool            `json:"dropNonRetryableData"`
 		Paused               *bool            `json:"paused"`
 		BytesPerSecond       *int64           `json:"bytesPerSecond"`
-		Order                *catalog.Order   `json:"order"`
+		Order                *replicate.Order `json:"order"`
 	}
 	if err := r.read(&in); err != nil {
 		return err

@@ -6,23 +6,13 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/holdfast-telemetry/holdfast/internal/id"
+	"github.com/holdfast-telemetry/holdfast/node/replicate"
 )
 
-// Order is which records a replication sends first.
-type Order string
-
-// The two orders.
+// Bounds of MaxAgeSeconds.
 const (
-	OldestFirst Order = "oldest"
-	NewestFirst Order = "newest"
-)
-
-// Bounds of a replication's fields, in bytes and seconds.
-const (
-	MinQueueSize     int64 = 33554430
-	DefaultQueueSize int64 = 67108860
-	MinAge           int64 = 60
-	MaxAge           int64 = 5184000
+	minAge = int64(replicate.MinAge / time.Second)
+	maxAge = int64(replicate.MaxAge / time.Second)
 )
 
 // Replication sends what is written to a local bucket to a bucket of a remote.
@@ -43,8 +33,8 @@ type Replication struct {
 	DropNonRetryableData bool  `json:"dropNonRetryableData"`
 	Paused               bool  `json:"paused"`
 	// BytesPerSecond bounds what is sent; 0 means no bound.
-	BytesPerSecond int64 `json:"bytesPerSecond"`
-	Order          Order `json:"order"`
+	BytesPerSecond int64           `json:"bytesPerSecond"`
+	Order          replicate.Order `json:"order"`
 	// Backfill tells that what the bucket held when the replication was made is sent too.
 	Backfill  bool      `json:"backfill"`
 	CreatedAt time.Time `json:"createdAt"`
@@ -62,7 +52,7 @@ type ReplicationUpdate struct {
 	DropNonRetryableData *bool
 	Paused               *bool
 	BytesPerSecond       *int64
-	Order                *Order
+	Order                *replicate.Order
 }
 
 var replications = table[Replication]{
@@ -79,10 +69,10 @@ func (r *Replication) complete(tx *bolt.Tx) error {
 		r.RemoteBucketName = ""
 	}
 	if r.MaxQueueSizeBytes == 0 {
-		r.MaxQueueSizeBytes = DefaultQueueSize
+		r.MaxQueueSizeBytes = replicate.DefaultQueueBytes
 	}
 	if r.Order == "" {
-		r.Order = OldestFirst
+		r.Order = replicate.OldestFirst
 	}
 	if err := checkName("replication", r.Name); err != nil {
 		return err
@@ -90,14 +80,14 @@ func (r *Replication) complete(tx *bolt.Tx) error {
 	switch {
 	case r.RemoteBucketID == 0 && r.RemoteBucketName == "":
 		return Errorf(Invalid, "one of remote_bucket_id, remote_bucket_name should be provided")
-	case r.MaxQueueSizeBytes < MinQueueSize:
-		return Errorf(Invalid, "maxQueueSize too small, must be at least %d", MinQueueSize)
-	case r.MaxAgeSeconds != 0 && (r.MaxAgeSeconds < MinAge || r.MaxAgeSeconds > MaxAge):
-		return Errorf(Invalid, "maxAgeSeconds must be 0 (7 days) or from %d to %d", MinAge, MaxAge)
+	case r.MaxQueueSizeBytes < replicate.MinQueueBytes:
+		return Errorf(Invalid, "maxQueueSize too small, must be at least %d", replicate.MinQueueBytes)
+	case r.MaxAgeSeconds != 0 && (r.MaxAgeSeconds < minAge || r.MaxAgeSeconds > maxAge):
+		return Errorf(Invalid, "maxAgeSeconds must be 0 (7 days) or from %d to %d", minAge, maxAge)
 	case r.BytesPerSecond < 0:
 		return Errorf(Invalid, "bytesPerSecond must not be negative")
-	case r.Order != OldestFirst && r.Order != NewestFirst:
-		return Errorf(Invalid, "unknown order %q: it is %s or %s", r.Order, OldestFirst, NewestFirst)
+	case r.Order != replicate.OldestFirst && r.Order != replicate.NewestFirst:
+		return Errorf(Invalid, "unknown order %q: it is %s or %s", r.Order, replicate.OldestFirst, replicate.NewestFirst)
 	}
 	if remote, err := remotes.get(tx, r.RemoteID); err != nil || remote.OrgID != r.OrgID {
 		return notThere(err, "remote %q not found", r.RemoteID)
@@ -187,6 +177,25 @@ func (c *Catalog) UpdateReplication(i id.ID, u ReplicationUpdate) (r Replication
 		return replications.put(t.Tx, &r)
 	})
 	return r, err
+}
+
+// Spec returns r as the sender takes it, with the address and the token of its remote.
+func (c *Catalog) Spec(r Replication) (replicate.Spec, error) {
+	to, err := c.Remote(r.RemoteID)
+	if err != nil {
+		return replicate.Spec{}, err
+	}
+	token, err := c.RemoteToken(to.ID)
+	if err != nil {
+		return replicate.Spec{}, err
+	}
+	return replicate.Spec{
+		ID: r.ID, Name: r.Name, Bucket: r.LocalBucketID,
+		Remote:         replicate.Remote{URL: to.URL, Token: token, OrgID: to.RemoteOrgID.String(), InsecureTLS: to.AllowInsecureTLS},
+		RemoteBucketID: r.RemoteBucketID.String(), RemoteBucketName: r.RemoteBucketName,
+		MaxQueueBytes: r.MaxQueueSizeBytes, MaxAge: time.Duration(r.MaxAgeSeconds) * time.Second,
+		DropNonRetryable: r.DropNonRetryableData, Paused: r.Paused, Order: r.Order, Backfill: r.Backfill, BytesPerSecond: r.BytesPerSecond,
+	}, nil
 }
 
 // DeleteReplication removes a replication.
