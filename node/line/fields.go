@@ -30,25 +30,33 @@ type schemaTable struct {
 	last  *schema
 }
 
-// fields parses the field section that begins at pos and appends its fields to b. stop is the end of the line, without a
-// carriage return; it is moved on, and returned, when a string contains a newline. next is the end of the section. unique tells
-// that no key is repeated.
+// fields parses the field section of the line body[:stop] that begins at pos and appends its fields to b. next is the end of
+// the section. stop is without a carriage return; end is stop, moved on when a string contains a newline. unique tells that no
+// key is repeated.
 func (p *Parser) fields(b *Batch, body []byte, pos, stop int, known *knownSeries) (end, next int, unique bool, reason string) {
-	expected := p.schemas.last
-	if known != nil && known.schema != nil {
-		expected = known.schema
-	}
 	first := len(b.fields)
-	follows := expected != nil
-	for {
+	followed := p.schemas.last
+	if known != nil && known.schema != nil {
+		followed = known.schema
+	}
+	var expected []fieldName // fields that the schema has after those parsed
+	if followed != nil {
+		expected = followed.fields
+	}
+	for ended := false; ; {
+		n := len(b.fields)
+		if pos, ended = b.plainFields(body[:stop], pos, expected); ended {
+			break
+		}
+		expected = expected[len(b.fields)-n:]
 		var key []byte
-		n := len(b.fields) - first
-		if follows && n < len(expected.fields) && hasPrefix(body[pos:stop], expected.fields[n].text) {
-			key = expected.fields[n].key
-			pos += len(expected.fields[n].text)
+		if len(expected) > 0 && hasPrefix(body[pos:stop], expected[0].text) {
+			key = expected[0].key
+			pos += len(expected[0].text)
+			expected = expected[1:]
 		} else {
-			follows = false
-			eq, reason := fieldKeyEnd(body[:stop], pos, n > 0)
+			followed, expected = nil, nil
+			eq, reason := fieldKeyEnd(body[:stop], pos, len(b.fields) > first)
 			if reason != "" {
 				return stop, pos, false, reason
 			}
@@ -66,18 +74,48 @@ func (p *Parser) fields(b *Batch, body []byte, pos, stop int, known *knownSeries
 		}
 		pos++
 	}
-	if follows {
-		if known != nil {
-			known.schema = expected
+	if followed == nil {
+		if b.repeated(b.fields[first:]) {
+			return stop, pos, false, ""
 		}
-		p.schemas.last = expected
-		return stop, pos, true, ""
+		followed = p.schemas.find(b.fields[first:])
 	}
-	if b.repeated(b.fields[first:]) {
-		return stop, pos, false, ""
+	p.schemas.last = followed
+	if known != nil {
+		known.schema = followed
 	}
-	p.learn(b.fields[first:], known)
 	return stop, pos, true, ""
+}
+
+// plainFields parses the fields of line from pos on as long as they are the expected ones with plain numbers for values, and
+// appends them to b. next is the beginning of the first that is not, or the end of the section, as ended tells.
+func (b *Batch) plainFields(line []byte, pos int, expected []fieldName) (next int, ended bool) {
+	fields := b.fields
+	for i := range expected {
+		text := expected[i].text
+		value := pos + len(text)
+		if value >= len(line) || string(line[pos:value]) != text || len(fields) == cap(fields) {
+			break
+		}
+		bits, typ, end := plainNumber(line, value)
+		if end == 0 || end < len(line) && line[end] != ',' && line[end] != ' ' {
+			break
+		}
+		fields = fields[:len(fields)+1]
+		f := &fields[len(fields)-1]
+		f.Key = expected[i].key
+		f.Value.Type = typ
+		f.Value.Bits = bits
+		f.Value.Str = nil
+		pos = end
+		if end == len(line) || line[end] == ' ' {
+			ended = true
+			break
+		}
+		pos++
+	}
+	b.fields = fields
+	return pos, ended
 }
 
 func hasPrefix(s []byte, prefix string) bool {
@@ -107,8 +145,9 @@ func (b *Batch) value(body []byte, pos, stop int) (v Value, next, end int, reaso
 	case c == '"':
 		return b.stringValue(body, pos+1, stop)
 	case c-'0' <= 9 || c == '-':
-		if v, next := plainNumber(body, pos, stop); next > 0 && (next == stop || body[next] == ',' || body[next] == ' ') {
-			return v, next, stop, ""
+		bits, typ, next := plainNumber(body[:stop], pos)
+		if next > 0 && (next == stop || body[next] == ',' || body[next] == ' ') {
+			return Value{Type: typ, Bits: bits}, next, stop, ""
 		}
 	case c == ',' || c == ' ':
 		return v, pos, stop, errFieldValue
@@ -179,18 +218,6 @@ func (b *Batch) unescaped(s []byte) []byte {
 	start := b.room(len(s))
 	b.bytes = appendUnescaped(b.bytes, s, true)
 	return b.since(start)
-}
-
-// learn remembers the keys of fields as the schema of the series.
-func (p *Parser) learn(fields []Field, known *knownSeries) {
-	s := p.schemas.find(fields)
-	if s == nil {
-		return
-	}
-	p.schemas.last = s
-	if known != nil {
-		known.schema = s
-	}
 }
 
 // find returns the schema with these keys, made when it is new; nil when the keys are too many to be remembered.

@@ -1,0 +1,320 @@
+package replicate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/holdfast-telemetry/holdfast/node/journal"
+)
+
+const (
+	blindRun     = 16 // refused lines in a row, without a known reason, after which a pause is made
+	countsSaving = time.Minute
+)
+
+// deliver sends one request of the work at hand and deals with the answer. An error is one of the replication's own files;
+// what the remote does is never an error here.
+func (s *stream) deliver(ctx context.Context) error {
+	w := s.work
+	if w.decided() == len(w.ends) {
+		return s.settle(w) // only positions, no lines; or a settling that failed before
+	}
+	sp := w.next(s.pace.target)
+	text, points := w.text(sp)
+	if points == 0 {
+		w.pop()
+		return s.settle(w)
+	}
+	a, took, dropped := s.send(ctx, text)
+	if dropped || ctx.Err() != nil && a.Class != Accepted {
+		return nil // not the remote's doing; the lines are still to be sent
+	}
+	s.observe(a)
+	switch a.Class {
+	case Accepted:
+		s.pace.accepted(len(text), took)
+		s.gate.reset()
+		s.failing, s.blind = false, 0
+		w.pop()
+		return s.settle(w)
+	case Unacceptable:
+		s.gate.reset()
+		return s.refuse(w, sp, a)
+	case TooLarge:
+		s.pace.tooLarge(len(text))
+		if points == 1 {
+			w.strike(letter{w.lines(sp)[0], a.Code, a.Message})
+			w.pop()
+			return s.settle(w)
+		}
+		return nil
+	}
+	s.holdBack(a, len(text))
+	s.putBack(w)
+	return nil
+}
+
+// send makes one request. dropped tells that it was cut short because the configuration changed.
+func (s *stream) send(ctx context.Context, text []byte) (a Answer, took time.Duration, dropped bool) {
+	limit := s.pace.deadline(len(text))
+	if s.spec.BytesPerSecond > 0 {
+		limit += time.Duration(float64(len(text)) / float64(s.spec.BytesPerSecond) * float64(time.Second))
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	s.mu.Lock()
+	s.cancel = cancel
+	stale := s.inbox.spec != nil && !s.inbox.spec.sameTarget(s.spec)
+	s.view.state, s.view.reason = Sending, ""
+	s.mu.Unlock()
+	if stale {
+		return a, 0, true
+	}
+	began := time.Now()
+	a = s.target.Send(ctx, text)
+	took = time.Since(began)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cancel = nil
+	dropped = s.inbox.dropped && a.Class != Accepted
+	s.inbox.dropped = false
+	return a, took, dropped
+}
+
+// observe counts an answer and keeps it for the status.
+func (s *stream) observe(a Answer) {
+	c := &s.state.Counts
+	c.Requests++
+	c.BytesTried += int64(a.Bytes)
+	if s.failing {
+		c.Retries++
+	}
+	if a.Class == Accepted {
+		c.BytesSent += int64(a.Bytes)
+		s.state.Success = time.Now()
+	}
+	s.countError(a)
+	s.setAnswer(a)
+}
+
+func (s *stream) countError(a Answer) {
+	c := &s.state.Counts
+	switch {
+	case a.Class == Accepted:
+	case a.Code != 0 || a.Timeout:
+		if c.Errors == nil {
+			c.Errors = map[string]int64{}
+		}
+		c.Errors[strconv.Itoa(a.Code)]++
+	}
+	if a.Class != Accepted && a.Code == 0 {
+		c.ConnectionErrors++
+	}
+}
+
+// holdBack closes the gate as the answer demands.
+func (s *stream) holdBack(a Answer, size int) {
+	now := time.Now()
+	if !s.failing {
+		s.log.Warn("replication is held back", "reason", a.Message)
+	}
+	s.failing = true
+	switch {
+	case a.Class == Denied:
+		s.denied = true
+		s.gate.refuse(now)
+	case a.Class == Busy && a.RetryAfter >= 0:
+		s.gate.hold(now, a.RetryAfter)
+	default:
+		if a.Code == 0 && a.Started {
+			s.pace.broken(size, a.Timeout)
+		}
+		s.gate.backoff(now)
+	}
+	s.setReason(a.Message)
+}
+
+// putBack gives up work that nothing was decided of: live records wait for more company, and a window of the store is read
+// again, because by then newer values may have been sent.
+func (s *stream) putBack(w *work) {
+	if !w.fresh() {
+		return
+	}
+	switch w.from {
+	case fromLive:
+		s.next, s.work = w, nil
+	case fromStore:
+		s.work = nil
+	}
+}
+
+// probe asks a remote that had denied access whether it would let lines in now.
+func (s *stream) probe(ctx context.Context) bool {
+	a := s.target.Probe(ctx)
+	if ctx.Err() != nil {
+		return false
+	}
+	s.state.Counts.Probes++
+	s.setAnswer(a)
+	if a.Class == Accepted {
+		s.denied = false
+		return true
+	}
+	s.countError(a)
+	s.holdBack(a, 0)
+	return false
+}
+
+// refuse deals with an answer that refuses lines for good: those that the answer names are struck, otherwise the lines are halved until
+// the one is found.
+func (s *stream) refuse(w *work, sp span, a Answer) error {
+	lines := w.lines(sp)
+	texts := make([][]byte, len(lines))
+	for i, line := range lines {
+		texts[i] = w.line(line)
+	}
+	v := judge(a, texts)
+	for _, r := range v.refused {
+		w.strike(letter{lines[r.index], a.Code, r.reason})
+	}
+	switch {
+	case v.stored || len(v.refused) == len(lines):
+		s.blind = 0
+		w.pop()
+	case len(v.refused) > 0:
+		s.blind = 0 // the same span goes again, without the lines that were named
+		return nil
+	case len(lines) == 1:
+		w.strike(letter{lines[0], a.Code, a.Message})
+		w.pop()
+		if s.blind++; s.blind%blindRun == 0 {
+			s.failing = true
+			s.gate.backoff(time.Now())
+			s.setReason("the remote refuses every line: " + a.Message)
+		}
+	default:
+		w.halve()
+		return nil
+	}
+	return s.settle(w)
+}
+
+// settle makes durable what was decided of the work since the last time, in the order that a crash at any moment allows:
+// dead letters, then what was sent, then the position.
+func (s *stream) settle(w *work) error {
+	decided := w.decided()
+	var letters []DeadLetter
+	sent := int64(0)
+	for i := w.kept; i < decided; i++ {
+		l, struck := w.struck[i]
+		if !struck {
+			sent++
+			continue
+		}
+		letters = append(letters, DeadLetter{At: time.Now(), Code: l.code, Reason: l.reason, Position: w.position(i), Line: w.line(i)})
+	}
+	if err := s.bury(letters); err != nil {
+		return err
+	}
+	if err := s.revive(w, decided); err != nil {
+		return err
+	}
+	w.kept = decided
+	s.state.Counts.PointsSent += sent
+	finished := decided == len(w.ends)
+	if finished {
+		s.work = nil
+	}
+	if err := s.progress(w, sent, finished); err != nil {
+		// What was sent stays sent; the next settling writes the position again.
+		s.setReason(err.Error())
+		s.log.Error("replication cannot write its position", "error", err)
+	}
+	if now := time.Now(); now.Sub(s.saved) >= countsSaving {
+		s.saved = now
+		return s.state.save(s.dir)
+	}
+	return nil
+}
+
+// progress records what the decided lines mean.
+func (s *stream) progress(w *work, sent int64, finished bool) error {
+	switch w.from {
+	case fromLive, fromBehind:
+		if pos := w.reached(); pos != 0 {
+			return s.advance(w.from, pos)
+		}
+	case fromStore:
+		s.state.Counts.PointsFilled += sent
+		if gap := s.state.gap(w.gap); gap != nil && finished {
+			gap.take(w.low, w.high, int64(len(w.ends)-len(w.struck)), time.Now())
+			return s.state.save(s.dir)
+		}
+	}
+	return nil
+}
+
+// bury puts refused lines into the dead letter file, or drops them where that was chosen.
+func (s *stream) bury(rows []DeadLetter) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	last := rows[len(rows)-1]
+	if s.spec.DropNonRetryable {
+		var bytes int64
+		for _, row := range rows {
+			bytes += int64(len(row.Line)) + 1
+		}
+		s.drop(DroppedRefused, int64(len(rows)), bytes)
+	} else {
+		evicted, err := s.dead.add(rows)
+		s.drop(DroppedEvicted, int64(evicted), 0)
+		if err != nil {
+			return err
+		}
+	}
+	s.state.Refusal = &Refusal{At: last.At, Code: last.Code, Reason: last.Reason, Line: clip(last.Line, 256)}
+	s.log.Warn("the remote refuses lines for good", "lines", len(rows), "dropped", s.spec.DropNonRetryable, "code", last.Code, "reason", last.Reason)
+	return nil
+}
+
+// revive takes dead letters that were accepted after all out of the file.
+func (s *stream) revive(w *work, decided int) error {
+	if w.from != fromDead {
+		return nil
+	}
+	var accepted []int64
+	for i := w.kept; i < decided; i++ {
+		if _, struck := w.struck[i]; !struck {
+			accepted = append(accepted, w.ids[i])
+		}
+	}
+	_, err := s.dead.remove(func(row DeadLetter) bool { return slices.Contains(accepted, row.ID) })
+	if err != nil {
+		return fmt.Errorf("take accepted lines out of the dead letters: %w", err)
+	}
+	return nil
+}
+
+// position returns the journal position that a line came with, 0 for none.
+func (b *batch) position(line int) journal.Position {
+	for _, m := range b.marks {
+		if line < m.line {
+			return m.pos
+		}
+	}
+	return 0
+}
+
+func clip(text []byte, n int) string {
+	if len(text) > n {
+		return string(text[:n]) + "…"
+	}
+	return string(text)
+}
+
+var errNotListed = errors.New("not listed")

@@ -1,0 +1,81 @@
+package replicate
+
+import "time"
+
+const (
+	minTarget     = 1 << 10
+	firstTarget   = 256 << 10
+	quick         = 2 * time.Second // requests are made larger while they take less
+	slow          = 6 * time.Second // and smaller when they take more
+	baseDeadline  = 20 * time.Second
+	maxDeadline   = 15 * time.Minute
+	startingRate  = 32 << 10 // bytes/s that a link is taken to have before it was measured
+	lowestRate    = 128      // bytes/s
+	deadlineSlack = 4
+)
+
+// pace adapts the size of requests and their deadlines to the link. Sizes are bytes of line protocol before compression.
+type pace struct {
+	target  int
+	ceiling int     // from the configuration
+	refused int     // size that was answered with 413, 0 for none
+	rate    float64 // bytes/s, smoothed; 0 before the first request
+}
+
+func newPace(ceiling int) pace { return pace{target: min(firstTarget, ceiling), ceiling: ceiling} }
+
+// configure sets another ceiling.
+func (p *pace) configure(ceiling int) {
+	p.ceiling, p.target = ceiling, min(p.target, ceiling)
+}
+
+// deadline returns how long a request of n bytes may take.
+func (p *pace) deadline(n int) time.Duration {
+	rate := p.rate
+	if rate == 0 {
+		rate = startingRate
+	}
+	seconds := deadlineSlack * float64(n) / max(rate, lowestRate)
+	return min(baseDeadline+time.Duration(seconds*float64(time.Second)), maxDeadline)
+}
+
+// accepted learns from a request of n bytes that took d.
+func (p *pace) accepted(n int, d time.Duration) {
+	// Small requests measure the round trip, not the rate.
+	if n >= 16<<10 || d > time.Second {
+		rate := float64(n) / max(d.Seconds(), 1e-3)
+		if p.rate == 0 {
+			p.rate = rate
+		}
+		p.rate += (rate - p.rate) * 0.3
+	}
+	switch {
+	case d < quick && n >= p.target/2:
+		p.target *= 2
+	case d > slow:
+		p.target = max(p.target/2, minTarget)
+	}
+	p.target = min(p.target, p.ceiling)
+	if p.refused > 0 {
+		p.target = max(min(p.target, p.refused*3/4), minTarget)
+	}
+}
+
+// broken learns that a request of n bytes broke after it had been started, or had no answer in time.
+func (p *pace) broken(n int, timeout bool) {
+	p.target = max(min(p.target, n)/2, minTarget)
+	if timeout && p.rate == 0 {
+		p.rate = startingRate
+	}
+	if timeout {
+		p.rate = max(p.rate/2, lowestRate)
+	}
+}
+
+// tooLarge learns that n bytes were refused as too large.
+func (p *pace) tooLarge(n int) {
+	if p.refused == 0 || n < p.refused {
+		p.refused = n
+	}
+	p.target = max(n/2, minTarget)
+}
