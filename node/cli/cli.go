@@ -151,24 +151,38 @@ func usagef(cmd *cobra.Command, format string, args ...any) error {
 // silentError makes the exit code 1 where the command has already said all there is to say.
 type silentError struct{ error }
 
-// group makes a command that only has other commands below it.
+// group makes a command that only has other commands below it. It looks at its arguments itself: of a misspelt command the name
+// is to be told, not the first of the flags that follow it.
 func (a *app) group(use, short string, below ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: use, Short: short, SuggestionsMinimumDistance: 2,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
+		Use: use, Short: short, SuggestionsMinimumDistance: 2, Args: cobra.ArbitraryArgs, DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, arg := range args {
+				if arg == "-h" || arg == "--help" {
+					return cmd.Help()
+				}
 			}
-			hint := ""
-			if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
-				hint = fmt.Sprintf(" (did you mean %s?)", strings.Join(similar, " or "))
+			for _, arg := range args {
+				if !strings.HasPrefix(arg, "-") {
+					return unknownCommand(cmd, arg)
+				}
 			}
-			return usagef(cmd, "unknown command %q for %q%s", args[0], cmd.CommandPath(), hint)
+			if len(args) > 0 {
+				return usagef(cmd, "%q takes no flag %s before the name of a command", cmd.CommandPath(), args[0])
+			}
+			return cmd.Help()
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(below...)
 	return cmd
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	hint := ""
+	if similar := cmd.SuggestionsFor(name); len(similar) > 0 {
+		hint = fmt.Sprintf(" (did you mean %s?)", strings.Join(similar, " or "))
+	}
+	return usagef(cmd, "unknown command %q for %q%s", name, cmd.CommandPath(), hint)
 }
 
 // leaf makes a command that does something and takes no arguments beside its flags.

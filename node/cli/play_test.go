@@ -18,6 +18,9 @@ import (
 	"testing"
 )
 
+// testdata is absolute, so that a test may go to another folder.
+var testdata, _ = filepath.Abs("testdata")
+
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 // IDs of the played resources.
@@ -159,9 +162,9 @@ func at(t *testing.T, host string) setting {
 func golden(t *testing.T, name, text, host string) {
 	t.Helper()
 	text = strings.ReplaceAll(text, host, "http://HOST")
-	path := filepath.Join("testdata", name+".txt")
+	path := filepath.Join(testdata, name+".txt")
 	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
+		if err := os.MkdirAll(testdata, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {

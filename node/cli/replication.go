@@ -16,8 +16,12 @@ const (
 )
 
 func (a *app) replicationCommand() *cobra.Command {
-	return a.group("replication", "Replication stream management commands",
+	cmd := a.group("replication", "Replication stream management commands",
 		a.replicationCreate(), a.replicationDelete(), a.replicationList(), a.replicationUpdate())
+	if a.Name != "influx" {
+		cmd.AddCommand(a.replicationStatus(), a.replicationPause(), a.replicationResume(), a.replicationDeadLetters(), a.replicationRetry())
+	}
+	return cmd
 }
 
 func (a *app) replicationCreate() *cobra.Command {

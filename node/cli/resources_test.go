@@ -24,6 +24,11 @@ const (
 	virtualRP  = `{"id":"` + bucketID + `","database":"telegraf","retention_policy":"autogen","default":true,"virtual":true,"orgID":"` + orgID + `","bucketID":"` + bucketID + `"}`
 	v1AuthJSON = `{"id":"` + authID + `","token":"v1user","status":"active","description":"","orgID":"` + orgID + `","userID":"` + userID + `","permissions":[` +
 		`{"action":"write","resource":{"type":"buckets","id":"` + bucketID + `","orgID":"` + orgID + `"}}],"links":{}}`
+	statusJSON = `"state":"waiting","reason":"connection refused","attempted":true,"latestResponseCode":0,"latestErrorMessage":"connection refused","queueBytes":900,"remainingBytes":800,` +
+		`"lagSeconds":75.4,"oldestUnsent":"2026-03-01T10:00:00Z","etaSeconds":-1,"pointsSent":1200,"bytesSent":9000,"pointsDropped":{"refused":10,"damaged":2},"openGaps":1,"deadLetters":3,` +
+		`"nextTry":"2026-03-01T10:02:00Z","lastSuccess":"2026-03-01T09:59:00Z"}`
+	deadJSON     = `{"total":3,"deadLetters":[{"id":"7","at":"2026-03-01T10:00:00Z","code":422,"reason":"partial write: field type conflict","line":"cpu,host=a v=\"x\" 1"}]}`
+	ownPath      = "/api/holdfast/v1/replications/" + replID
 	notFoundJSON = `{"code":"not found","message":"no such thing"}`
 )
 
@@ -171,6 +176,16 @@ func TestCommandsSendTheRequestsOfTheInfluxCommand(t *testing.T) {
 			patch("/api/v2/replications/"+replID, `{"maxQueueSizeBytes":67108861,"dropNonRetryableData":false}`, replJSON)}},
 		{"replication-update-both", "replication update -i " + replID + " --no-drop-non-retryable-data --drop-non-retryable-data", nil},
 		{"replication-delete", "replication delete -i " + replID, []exchange{get("/api/v2/replications/"+replID, replJSON), remove("/api/v2/replications/" + replID)}},
+
+		{"replication-pause", "replication pause -i " + replID, []exchange{refuse(post(ownPath+"/pause", "", ""), 200, replJSON)}},
+		{"replication-resume", "replication resume -i " + replID, []exchange{refuse(post(ownPath+"/resume", "", ""), 200, replJSON)}},
+		{"replication-status", "replication status", []exchange{get("/api/holdfast/v1/status", `{"replications":[{"id":"`+replID+`","name":"up","paused":false,`+statusJSON+`,{"id":"0f00000000000002","name":"new","paused":true,"state":"idle","etaSeconds":0}]}`)}},
+		{"replication-status-one", "replication status -i " + replID, []exchange{get(ownPath, `{"id":"`+replID+`","name":"up","paused":false,"running":true,"status":{`+statusJSON+`}`)}},
+		{"replication-status-json", "replication status --json -i " + replID, []exchange{get(ownPath, `{"id":"`+replID+`","name":"up","paused":false,"running":true,"status":{`+statusJSON+`}`)}},
+		{"replication-dead-letters", "replication dead-letters --limit 1 -i " + replID, []exchange{get(ownPath+"/dead-letters?limit=1&offset=0", deadJSON)}},
+		{"replication-dead-letters-lines", "replication dead-letters --lines --offset 2 -i " + replID, []exchange{get(ownPath+"/dead-letters?limit=20&offset=2", deadJSON)}},
+		{"replication-retry", "replication retry -i " + replID, []exchange{refuse(post(ownPath+"/dead-letters/retry", `{}`, ""), 200, `{"retried":3}`)}},
+		{"replication-retry-some", "replication retry --json -i " + replID + " --dead-letter a --dead-letter b", []exchange{refuse(post(ownPath+"/dead-letters/retry", `{"ids":["a","b"]}`, ""), 200, `{"retried":2}`)}},
 
 		{"delete", `delete -b telegraf --start 2026-03-01T00:00:00Z --stop 2026-03-02T00:00:00.5Z -p _measurement="cpu"`, []exchange{
 			refuse(post("/api/v2/delete?bucket=telegraf&org=o", `{"start":"2026-03-01T00:00:00Z","stop":"2026-03-02T00:00:00.5Z","predicate":"_measurement=\"cpu\""}`, ""), 204, "")}},

@@ -42,7 +42,9 @@ func (a *app) runCommand(use string) *cobra.Command {
 			return usagef(cmd, "give --test or --once, not both")
 		}
 		for i, names := range []*[]string{&o.InputFilter, &o.OutputFilter, &o.ProcessorFilter, &o.AggregatorFilter} {
-			*names = strings.FieldsFunc(filters[i], func(r rune) bool { return r == ':' })
+			if filters[i] != "" {
+				*names = strings.FieldsFunc(filters[i], func(r rune) bool { return r == ':' })
+			}
 		}
 		return a.Run(cmd.Context(), o)
 	})

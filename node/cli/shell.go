@@ -17,17 +17,18 @@ import (
 )
 
 const shellHelp = `Statements of InfluxQL are sent to the server. Commands of the shell:
-  use DB[.RP]             choose the database and retention policy of the statements that follow
+  use DB[.RP]                  choose database and retention policy of what follows
   insert [into DB[.RP]] LINE   write one line of line protocol
-  precision rfc3339|ns|u|ms|s|m|h   choose how times are shown, and written
-  clear database|rp       forget the database or the retention policy
-  settings                show what is chosen
+  precision UNIT               show and write times as rfc3339, ns, u, ms, s, m or h
+  clear database|rp            forget the database or the retention policy
+  settings                     show what is chosen
   help, exit, quit
 `
 
 func (a *app) shellCommand() *cobra.Command {
 	cmd := a.online("shell", "Start an InfluxQL shell", func(ctx context.Context, s *session) error {
-		return (&shell{session: s, precision: "rfc3339"}).run(ctx)
+		columns := columnWriter{out: s.Out, hideHeaders: s.hideHeaders}
+		return (&shell{session: s, precision: "rfc3339", columns: columns}).run(ctx)
 	})
 	cmd.Long = "Start an InfluxQL shell, which reads statements from lines of stdin.\n\n" + shellHelp
 	return cmd
@@ -37,6 +38,7 @@ func (a *app) shellCommand() *cobra.Command {
 type shell struct {
 	*session
 	db, rp, precision string
+	columns           columnWriter
 }
 
 // run ends with the input, the context, or the word exit. Where nobody types, the first error ends it too.
@@ -194,6 +196,5 @@ func (sh *shell) ask(ctx context.Context, text string) (err error) {
 		_, err = io.Copy(sh.Out, body)
 		return err
 	}
-	out := &columnWriter{out: sh.Out, hideHeaders: sh.hideHeaders}
-	return printAnswer(body, out)
+	return printAnswer(body, &sh.columns)
 }

@@ -144,18 +144,20 @@ func (w *lineWriter) leaveOut(b *lineBatch, bad []line.LineError) (*lineBatch, e
 
 // account tells what has been stored when the work stops.
 func (w *lineWriter) account(err error) string {
-	var refused *client.Error
-	errors.As(err, &refused)
-	stored := fmt.Sprintf("The %d lines before these are stored.", w.lines)
-	switch {
-	case refused == nil:
-		return stored + " Whether these are is not known; points that are written twice stay one, unless they have no timestamp."
-	case refused.Status == http.StatusUnprocessableEntity:
-		return stored + " Of these the server stored those it did not refuse."
-	case refused.Status == http.StatusBadRequest:
-		return stored + " Of these none is: mend them and go on from here, or pass --skipRowOnError to leave bad lines out."
+	before := ""
+	if w.lines > 0 {
+		before = fmt.Sprintf("The %d lines before these are stored. ", w.lines)
 	}
-	return stored + " Of these none is."
+	var refused *client.Error
+	switch {
+	case !errors.As(err, &refused) || refused.Status >= http.StatusInternalServerError:
+		return before + "Whether these are stored is not known; points that are written twice stay one, unless they have no timestamp."
+	case refused.Status == http.StatusUnprocessableEntity:
+		return before + "Of these the server stored what it did not refuse."
+	case refused.Status == http.StatusBadRequest:
+		return before + "None of these is stored: mend them and go on from here, or pass --skipRowOnError to leave bad lines out."
+	}
+	return before + "None of these is stored."
 }
 
 // verdict is the error of a write that went through with losses.
