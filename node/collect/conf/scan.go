@@ -8,9 +8,10 @@ type statement struct {
 	line       int // of begin, from 1
 	lastLine   int // of end
 
-	header bool
-	array  bool     // the header is [[path]]
-	path   []string // of a header
+	header  bool
+	array   bool     // the header is [[path]]
+	path    []string // of a header
+	crowded bool     // something else stands behind the header on its line
 
 	key   string // of a key and value, without quotes
 	value int    // where the value begins
@@ -115,7 +116,7 @@ func (s *scanner) scanHeader(st *statement) {
 	st.end = s.pos
 }
 
-// skipToLineEnd takes what follows a header on its line, so that the parser sees and refuses it unless it is a comment.
+// skipToLineEnd skips what follows a header on its line, which can only be a comment.
 func (s *scanner) skipToLineEnd(st *statement) {
 	for s.pos < len(s.text) && s.text[s.pos] != '\n' {
 		switch s.text[s.pos] {
@@ -125,8 +126,8 @@ func (s *scanner) skipToLineEnd(st *statement) {
 		case ' ', '\t', '\r':
 			s.pos++
 		default:
+			st.crowded = true
 			s.pos++
-			st.end = s.pos
 		}
 	}
 }

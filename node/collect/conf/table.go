@@ -50,14 +50,26 @@ func Parse(file string, text []byte, o ParseOptions) ([]*Table, error) {
 		return nil, err
 	}
 	statements := scan(text)
+	tables, err := split(file, text, statements, o.Env)
+	if err != nil {
+		return nil, err
+	}
 	tree, err := toml.Parse(keep(text, statements))
 	if err != nil {
-		return nil, at(file, 0, err)
+		return nil, syntaxError(file, err)
 	}
 	if err := o.Env.expandTree(tree, 0); err != nil {
 		return nil, at(file, 0, err)
 	}
-	return split(file, text, statements, o.Env)
+	return tables, nil
+}
+
+// syntaxError places an error of the TOML parser, whose line may be the one after the mistake.
+func syntaxError(file string, err error) error {
+	if le := new(toml.LineError); errors.As(err, &le) && le.Err.Error() == "invalid TOML syntax" {
+		return &Error{File: file, Line: le.Line, Err: errors.New("invalid TOML syntax, here or just before")}
+	}
+	return at(file, 0, err)
 }
 
 // substitute replaces what must be replaced before the text is TOML.
@@ -79,6 +91,9 @@ func split(file string, text []byte, statements []statement, env Lookup) ([]*Tab
 	latest := map[string]*Table{}
 	var current *Table
 	for _, st := range statements {
+		if st.crowded {
+			return nil, &Error{File: file, Line: st.line, Err: errors.New("only a comment can follow a [table] on its line")}
+		}
 		if st.header {
 			path := st.path[:min(len(st.path), tableDepth(st.path[0]))]
 			name := strings.Join(path, "\x00")
