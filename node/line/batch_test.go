@@ -21,6 +21,8 @@ func TestAddedPointsAreEncodedFromTheirValues(t *testing.T) {
 		{[]byte("j"), Value{Type: Boolean, Bits: 1}},
 		{[]byte("k"), Value{Type: String, Str: []byte("a\"\\\n")}},
 		{[]byte("l"), floatValue(1e21)},
+		{[]byte("n"), floatValue(123456789)},
+		{[]byte("o"), floatValue(1e-7)},
 		{[]byte("f"), floatValue(-3)},
 		{[]byte("nan"), floatValue(math.NaN())},
 		{[]byte("inf"), floatValue(math.Inf(-1))},
@@ -39,7 +41,7 @@ func TestAddedPointsAreEncodedFromTheirValues(t *testing.T) {
 		}
 	}
 	clear(series)
-	const want = `m\ x,a=1,b=2 f=-3,g\ h=-7i,i=18446744073709551615u,j=true,k="a\"\\` + "\n" + `",l=1e+21,new\nline=1 -5` + "\n"
+	const want = `m\ x,a=1,b=2 f=-3,g\ h=-7i,i=18446744073709551615u,j=true,k="a\"\\` + "\n" + `",l=1e+21,n=123456789,o=1e-07,new\nline=1 -5` + "\n"
 	if got := string(AppendBatch(nil, b)); got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
