@@ -15,13 +15,13 @@ import (
 	"github.com/holdfast-telemetry/holdfast/e2e/peer"
 )
 
-func peerProgram(t testing.TB, name string) string {
+func peerProgram(t testing.TB, name, command string) string {
 	t.Helper()
-	p, err := peer.Build(name)
+	dir, err := peer.Build(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return peer.Executable(dir, command)
 }
 
 // telegraf runs Telegraf once with a configuration, the node's token in its environment.
@@ -31,7 +31,7 @@ func telegraf(t *testing.T, n *process, config string) {
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(peerProgram(t, "telegraf"), "--config", path, "--once")
+	cmd := exec.Command(peerProgram(t, "telegraf", "telegraf"), "--config", path, "--once")
 	cmd.Env = append(os.Environ(), "INFLUX_TOKEN="+n.token)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("telegraf: %v\n%s", err, out)
@@ -126,7 +126,7 @@ func TestInfluxShellConnectsInsertsAndQueries(t *testing.T) {
 	shell := func(args ...string) string {
 		t.Helper()
 		args = append([]string{"-host", host, "-port", port, "-username", "anyone", "-password", n.token}, args...)
-		out, err := exec.Command(peerProgram(t, "influx"), args...).CombinedOutput()
+		out, err := exec.Command(peerProgram(t, "influxdb", "influx"), args...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("influx %v: %v\n%s", args, err, out)
 		}

@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -101,9 +102,9 @@ func cacheDir() (string, error) {
 func key(module string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	for _, f := range []string{"go.mod", "go.sum", "peers.go"} {
+	for _, f := range []string{"go.mod", "go.sum", "peers.go", flagsFile} {
 		text, err := os.ReadFile(filepath.Join(module, f))
-		if err != nil {
+		if err != nil && !(f == flagsFile && errors.Is(err, fs.ErrNotExist)) {
 			return "", fmt.Errorf("reading the peer's module: %w", err)
 		}
 		fmt.Fprintf(h, "%d\n", len(text))
@@ -122,13 +123,20 @@ func compile(ctx context.Context, module, dir string) error {
 	if len(commands) == 0 {
 		return errors.New("peers.go imports no command")
 	}
+	args := []string{"build", "-trimpath", "-ldflags=-s -w"}
+	if flags, err := os.ReadFile(filepath.Join(module, flagsFile)); err == nil {
+		args = append(args, strings.Split(strings.TrimSpace(string(flags)), "\n")...)
+	}
 	for _, c := range commands {
-		if _, err := run(ctx, module, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", Executable(dir, path.Base(c)), c); err != nil {
+		if _, err := run(ctx, module, "go", append(args, "-o", Executable(dir, path.Base(c)), c)...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// flagsFile is the optional file of a peer's module with arguments for go build, one a line.
+const flagsFile = "flags"
 
 func run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
