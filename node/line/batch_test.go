@@ -81,6 +81,8 @@ func TestSeriesKeysAreMadeOfWhatCanBeWritten(t *testing.T) {
 		{"a b,c=d", []Tag{{"a b,c=d", "a b,c=d"}}, `a\ b\,c=d,a\ b\,c\=d=a\ b\,c\=d`},
 		{"m", []Tag{{"", "v"}, {"a", ""}, {`b\`, "v"}, {"c", `v\`}, {"time", "v"}, {"_field", "v"}, {"_measurement", "v"}, {"\x00", "v"}, {"\xff", "v"}}, "m"},
 		{"new\nline", []Tag{{"new\nline", "new\nline"}}, `new\nline,new\nline=new\nline`},
+		{"m", []Tag{{"\n", "1"}, {"A", "2"}}, `m,A=2,\n=1`},
+		{"m", []Tag{{"\n", "1"}, {`\n`, "2"}}, `m,\n=2`},
 		{"", nil, ""},
 		{"#m", nil, ""},
 		{"\tm", nil, ""},
@@ -100,9 +102,12 @@ func TestSeriesKeysAreMadeOfWhatCanBeWritten(t *testing.T) {
 }
 
 func TestFilterKeepsOrder(t *testing.T) {
-	b, err := parse(t, "m f=0 0\nm f=1 1\nm f=2 2\nm f=3 3\n")
+	b, err := parse(t, "m f=2 2\nm f=0 0\nm f=1 1\nm f=3 3\n")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if min, max := b.TimeBounds(); min != 0 || max != 3 {
+		t.Errorf("TimeBounds() = %d, %d", min, max)
 	}
 	var seen []int
 	b.Filter(func(i int, p *Point) bool {
@@ -207,6 +212,22 @@ func TestSchemasStayWithinTheirBounds(t *testing.T) {
 	}
 	if len(p.schemas.byKey) > maxSchemas || p.schemas.bytes > maxSchemaBytes {
 		t.Errorf("%d schemas of %d bytes", len(p.schemas.byKey), p.schemas.bytes)
+	}
+}
+
+func TestSizeCountsWhatResetKeeps(t *testing.T) {
+	b := new(Batch)
+	if b.Size() != 0 {
+		t.Errorf("an empty batch holds %d bytes", b.Size())
+	}
+	body := cpuLines(10, 100, text)
+	if err := new(Parser).Parse(b, body, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	before := b.Size()
+	b.Reset()
+	if min := 100*88 + 1000*64; b.Size() != before || before < min/2 || before > 8*min {
+		t.Errorf("%d bytes, %d after Reset; 100 points and 1000 fields take about %d", before, b.Size(), min)
 	}
 }
 
