@@ -192,6 +192,9 @@ func (h *Handler) permissionsToGrant(r *request, org, user id.ID, asked []catalo
 	}
 	asked = slices.Clone(asked)
 	for i := range asked {
+		if err := asked[i].Check(); err != nil {
+			return nil, err
+		}
 		if err := h.resolveNames(&asked[i].Resource, org); err != nil {
 			return nil, err
 		}

@@ -77,7 +77,10 @@ func TestRefusals(t *testing.T) {
 
 		{"POST", "/api/v2/authorizations", `{"orgID":"$org","permissions":[]}`, 400, "invalid", "authorization must include permissions"},
 		{"POST", "/api/v2/authorizations", `{"permissions":[{}]}`, 400, "invalid", "organization id must be provided"},
-		{"POST", "/api/v2/authorizations", `{"orgID":"$org","permissions":[{"action":"read","resource":{"type":"x"}}]}`, 403, "forbidden", "permission read:x is not allowed"},
+		{"POST", "/api/v2/authorizations", `{"orgID":"$org","permissions":[{"action":"read","resource":{"type":"x"}}]}`, 400, "invalid",
+			`unknown resource type "x" for permission`},
+		{"POST", "/api/v2/authorizations", `{"orgID":"$org","permissions":[{"action":"own","resource":{"type":"buckets"}}]}`, 400, "invalid",
+			`unknown action "own" in a permission: it is read or write`},
 		{"GET", "/api/v2/authorizations/" + unknown, "", 404, "not found", "authorization not found"},
 		{"PATCH", "/api/v2/authorizations/" + unknown, `{}`, 404, "not found", "authorization not found"},
 
