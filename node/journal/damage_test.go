@@ -73,7 +73,7 @@ func checkGap(g *Gap, want []Record) error {
 	n := 0
 	for _, r := range want[g.From-1 : g.To] {
 		n += r.Count
-		if g.Points >= 0 && (r.MinTime < g.MinTime || r.MaxTime > g.MaxTime) {
+		if r.Count > 0 && g.Points >= 0 && (r.MinTime < g.MinTime || r.MaxTime > g.MaxTime) {
 			return fmt.Errorf("%v says times %d to %d, the record has %d to %d", g, g.MinTime, g.MaxTime, r.MinTime, r.MaxTime)
 		}
 	}

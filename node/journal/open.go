@@ -69,6 +69,12 @@ func (j *Journal) load() error {
 	for _, s := range j.segs {
 		j.bytes += s.size
 	}
+	// What is gone before the first segment was released, but for what some cursor has not passed: that was dropped, or
+	// is lost.
+	j.released = j.segs[0].first - 1
+	if low, ok, _, _ := j.low(); ok {
+		j.released = min(j.released, low)
+	}
 	// Only now that everything was read without error is anything deleted.
 	j.deleteDropped()
 	j.releasePassed() // a deletion that was not durable may have come back in part
