@@ -48,8 +48,8 @@ func inBubble(t *testing.T, f func(b *bench)) {
 			ID: testReplication, Name: "up", Bucket: testBucket, RemoteBucketName: "there",
 			Remote: Remote{URL: remoteURL, Token: "secret-token"}, MaxDelay: 100 * time.Millisecond,
 		}
+		t.Cleanup(b.stop)
 		f(b)
-		b.stop()
 	})
 }
 

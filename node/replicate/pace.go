@@ -24,11 +24,20 @@ type pace struct {
 	careful int     // requests to go well before they are made larger again
 }
 
-func newPace(ceiling int) pace { return pace{target: min(firstTarget, ceiling), ceiling: ceiling} }
+func newPace(s Spec) pace {
+	p := pace{target: firstTarget}
+	p.configure(s)
+	return p
+}
 
-// configure sets another ceiling.
-func (p *pace) configure(ceiling int) {
-	p.ceiling, p.target = ceiling, min(p.target, ceiling)
+// configure sets the ceiling of a spec. Where the bandwidth is limited a request is not to take many seconds.
+func (p *pace) configure(s Spec) {
+	p.ceiling = s.MaxBatchBytes
+	if s.BytesPerSecond > 0 {
+		p.ceiling = min(p.ceiling, int(min(4*s.BytesPerSecond, MaxBatchBytes)))
+	}
+	p.ceiling = max(p.ceiling, minTarget)
+	p.target = min(p.target, p.ceiling)
 }
 
 // deadline returns how long a request of n bytes may take.

@@ -149,6 +149,7 @@ type remote struct {
 	stored map[string]int // line -> how often
 	calls  []call
 	probes int
+	broken int // requests whose body did not arrive whole
 }
 
 const remoteURL = "http://remote.test/base"
@@ -182,7 +183,10 @@ func (r *remote) script(f func(c *call) reply) {
 func (r *remote) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	c, err := readCall(req)
 	if err != nil {
-		return // the link broke
+		r.mu.Lock()
+		r.broken++
+		r.mu.Unlock()
+		return
 	}
 	r.mu.Lock()
 	answer := reply{}
