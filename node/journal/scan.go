@@ -55,8 +55,6 @@ type span struct {
 	packed []byte
 	// err is the damage, nil for a record.
 	err error
-	// tail tells that no record stands behind the damage in this segment.
-	tail bool
 	// torn tells that the damage is what an interrupted write leaves: bytes at the end that are no whole record.
 	torn bool
 }
@@ -133,7 +131,6 @@ func (s *scanner) behindBody(sp span) (span, error) {
 	}
 	s.pos = sp.end
 	s.next = sp.head.position + 1
-	sp.tail = sp.end == s.limit
 	return sp, nil
 }
 
@@ -146,7 +143,7 @@ func (s *scanner) resync(sp span) (span, error) {
 		bound = sp.end
 	}
 	off := sp.off + 1
-	for ; off+offBody <= bound; off++ {
+	for ; off < bound; off++ {
 		h, err := s.headAt(off)
 		if err != nil {
 			if !isDamage(err) {
@@ -158,10 +155,8 @@ func (s *scanner) resync(sp span) (span, error) {
 			break
 		}
 	}
-	if off+offBody > bound {
-		off = bound
-		sp.tail = bound == s.limit
-		sp.torn = sp.tail && !whole
+	if off == bound {
+		sp.torn = !whole // bound is the limit then
 	}
 	sp.end, s.pos = off, off
 	if sp.known {
