@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,10 +21,8 @@ func (a *app) deleteCommand() *cobra.Command {
 		if err := bucket.check(s.cmd); err != nil {
 			return err
 		}
-		for _, at := range []struct{ flag, value string }{{"start", r.Start}, {"stop", r.Stop}} {
-			if _, err := time.Parse(time.RFC3339Nano, at.value); err != nil {
-				return usagef(s.cmd, "--%s %q is not an RFC 3339 time such as 2026-03-01T10:00:00Z", at.flag, at.value)
-			}
+		if err := checkTimes(s.cmd, r.Start, r.Stop); err != nil {
+			return err
 		}
 		from := client.DeleteTarget{Org: ref.Name, OrgID: ref.ID, BucketID: bucket.id}
 		if bucket.id == "" {
@@ -38,10 +35,8 @@ func (a *app) deleteCommand() *cobra.Command {
 	})
 	org.addTo(cmd)
 	bucket.addTo(cmd, "to delete from")
-	cmd.Flags().StringVar(&r.Start, "start", "", "The start time in RFC3339Nano format (ex: '2009-01-02T23:00:00Z')")
-	cmd.Flags().StringVar(&r.Stop, "stop", "", "The stop time in RFC3339Nano format (ex: '2009-01-02T23:00:00Z')")
+	addTimes(cmd, &r.Start, &r.Stop)
 	cmd.Flags().StringVarP(&r.Predicate, "predicate", "p", "", `Condition such as '_measurement="cpu" AND host="a"'; all points of the range without it`)
-	required(cmd, "start", "stop")
 	return cmd
 }
 

@@ -19,7 +19,7 @@ func (a *app) replicationCommand() *cobra.Command {
 	cmd := a.group("replication", "Replication stream management commands",
 		a.replicationCreate(), a.replicationDelete(), a.replicationList(), a.replicationUpdate())
 	if a.Name != "influx" {
-		cmd.AddCommand(a.replicationStatus(), a.replicationPause(), a.replicationResume(), a.replicationDeadLetters(), a.replicationRetry())
+		cmd.AddCommand(a.ownReplicationCommands()...)
 	}
 	return cmd
 }

@@ -13,24 +13,25 @@ import (
 	"github.com/holdfast-telemetry/holdfast/node/cli/client"
 )
 
-// Commands that only a Holdfast node answers.
-
-func (a *app) replicationPause() *cobra.Command {
-	return a.replicationSwitch("pause", "Stop a replication from sending; what is written meanwhile is kept for it", (*client.Client).PauseReplication)
+// ownReplicationCommands are those that only a Holdfast node answers.
+func (a *app) ownReplicationCommands() []*cobra.Command {
+	return []*cobra.Command{
+		a.replicationStatus(),
+		a.replicationSwitch("pause", "Stop a replication from sending; what is written meanwhile is kept for it", (*client.Client).PauseReplication),
+		a.replicationSwitch("resume", "Make a paused replication send again", (*client.Client).ResumeReplication),
+		a.replicationDeadLetters(), a.replicationRetry(), a.replicationPurge(),
+		a.replicationGaps(), a.replicationFill(), a.replicationResync(),
+	}
 }
 
-func (a *app) replicationResume() *cobra.Command {
-	return a.replicationSwitch("resume", "Make a paused replication send again", (*client.Client).ResumeReplication)
-}
-
-func (a *app) replicationSwitch(verb, short string, do func(*client.Client, context.Context, string) (client.Replication, error)) *cobra.Command {
+func (a *app) replicationSwitch(verb, short string, do func(*client.Client, context.Context, string) (client.ReplicationStatus, error)) *cobra.Command {
 	var id string
 	cmd := a.online(verb, short, func(ctx context.Context, s *session) error {
-		r, err := do(s.client, ctx, id)
+		status, err := do(s.client, ctx, id)
 		if err != nil {
 			return fmt.Errorf("failed to %s replication %q: %w", verb, id, err)
 		}
-		return s.print(r, replicationTable(r))
+		return s.print(status, statusTable(status))
 	})
 	addReplicationID(cmd, &id)
 	return cmd
@@ -44,7 +45,7 @@ func (a *app) replicationStatus() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("failed to get the status of replications: %w", err)
 			}
-			return s.print(all, statusTable(all...))
+			return s.print(list(all), statusTable(all...))
 		}
 		one, err := s.client.ReplicationStatus(ctx, id)
 		if err != nil {
@@ -56,21 +57,20 @@ func (a *app) replicationStatus() *cobra.Command {
 	return cmd
 }
 
-func statusTable(statuses ...client.NamedStatus) table {
+func statusTable(statuses ...client.ReplicationStatus) table {
 	t := table{headers: []string{
 		"ID", "Name", "State", "Lag", "Remaining Bytes", "ETA", "Points Sent", "Points Dropped", "Open Gaps", "Dead Letters", "Last Success", "Next Try", "Reason",
 	}}
-	for _, n := range statuses {
-		s := n.Status
+	for _, s := range statuses {
 		state, eta := s.State, "unknown"
-		if n.Paused {
+		if s.Paused {
 			state = "paused"
 		}
-		if s.ETASeconds >= 0 {
-			eta = seconds(s.ETASeconds)
+		if s.ETASeconds != nil {
+			eta = seconds(*s.ETASeconds)
 		}
-		t.add(n.ID, n.Name, state, seconds(s.LagSeconds), s.RemainingBytes, eta, s.PointsSent, droppedText(s.PointsDropped),
-			s.OpenGaps, s.DeadLetters, timeText(s.LastSuccess), timeText(s.NextTry), s.Reason)
+		t.add(s.ID, s.Name, state, seconds(s.LagSeconds), s.RemainingBytes, eta, s.PointsSent, droppedText(s.Dropped),
+			s.OpenGaps, s.DeadLetters, timeText(s.LastSuccess), timeText(s.NextTry), joined("; ", s.Reason, s.Damage))
 	}
 	return t
 }
@@ -79,7 +79,7 @@ func seconds(s float64) string {
 	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
 }
 
-// droppedText lists counts by reason: "0", or "12 (damaged 2, refused 10)".
+// droppedText lists counts by reason: "0", or "12 (purged 2, refused 10)".
 func droppedText(byReason map[string]int64) string {
 	var sum int64
 	var parts []string
@@ -102,57 +102,7 @@ func timeText(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-func (a *app) replicationDeadLetters() *cobra.Command {
-	var id string
-	var offset, limit int
-	var lines bool
-	cmd := a.online("dead-letters", "List the lines that the remote refused for good", func(ctx context.Context, s *session) error {
-		letters, total, err := s.client.DeadLetters(ctx, id, offset, limit)
-		if err != nil {
-			return fmt.Errorf("failed to list the dead letters of replication %q: %w", id, err)
-		}
-		if lines {
-			for _, l := range letters {
-				if _, err := fmt.Fprintln(s.Out, l.Line); err != nil {
-					return err
-				}
-			}
-		} else {
-			t := table{headers: []string{"ID", "At", "Status Code", "Reason", "Line"}}
-			for _, l := range letters {
-				t.add(l.ID, timeText(l.At), l.Code, l.Reason, l.Line)
-			}
-			if err := s.print(list(letters), t); err != nil {
-				return err
-			}
-		}
-		if left := total - offset - len(letters); left > 0 {
-			_, err = fmt.Fprintf(s.Err, "%d more; list them with --offset %d\n", left, offset+len(letters))
-		}
-		return err
-	})
-	addReplicationID(cmd, &id)
-	cmd.Flags().IntVar(&limit, "limit", 20, "Number of dead letters to list, 100 at most")
-	cmd.Flags().IntVar(&offset, "offset", 0, "Number of dead letters to skip over in the list")
-	cmd.Flags().BoolVar(&lines, "lines", false, "Print nothing but the lines, which can be mended and written again")
-	return cmd
-}
-
-func (a *app) replicationRetry() *cobra.Command {
-	var id string
-	var letters []string
-	cmd := a.online("retry", "Send dead letters once more", func(ctx context.Context, s *session) error {
-		n, err := s.client.RetryDeadLetters(ctx, id, letters)
-		if err != nil {
-			return fmt.Errorf("failed to retry the dead letters of replication %q: %w", id, err)
-		}
-		if s.json {
-			return s.printJSON(map[string]int{"retried": n})
-		}
-		_, err = fmt.Fprintf(s.Out, "%d dead letters will be sent once more\n", n)
-		return err
-	})
-	addReplicationID(cmd, &id)
-	cmd.Flags().StringArrayVar(&letters, "dead-letter", nil, "ID of a dead letter; repeatable; all without it")
-	return cmd
+// joined joins what is not empty.
+func joined(separator string, parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), separator)
 }

@@ -24,10 +24,11 @@ const (
 	virtualRP  = `{"id":"` + bucketID + `","database":"telegraf","retention_policy":"autogen","default":true,"virtual":true,"orgID":"` + orgID + `","bucketID":"` + bucketID + `"}`
 	v1AuthJSON = `{"id":"` + authID + `","token":"v1user","status":"active","description":"","orgID":"` + orgID + `","userID":"` + userID + `","permissions":[` +
 		`{"action":"write","resource":{"type":"buckets","id":"` + bucketID + `","orgID":"` + orgID + `"}}],"links":{}}`
-	statusJSON = `"state":"waiting","reason":"connection refused","attempted":true,"latestResponseCode":0,"latestErrorMessage":"connection refused","queueBytes":900,"remainingBytes":800,` +
-		`"lagSeconds":75.4,"oldestUnsent":"2026-03-01T10:00:00Z","etaSeconds":-1,"pointsSent":1200,"bytesSent":9000,"pointsDropped":{"refused":10,"damaged":2},"openGaps":1,"deadLetters":3,` +
-		`"nextTry":"2026-03-01T10:02:00Z","lastSuccess":"2026-03-01T09:59:00Z"}`
-	deadJSON     = `{"total":3,"deadLetters":[{"id":"7","at":"2026-03-01T10:00:00Z","code":422,"reason":"partial write: field type conflict","line":"cpu,host=a v=\"x\" 1"}]}`
+	statusJSON = `{"id":"` + replID + `","orgID":"` + orgID + `","name":"up","localBucketID":"` + bucketID + `","paused":false,"state":"waiting","reason":"connection refused",` +
+		`"latestResponseCode":0,"latestErrorMessage":"connection refused","queueBytes":900,"remainingBytes":800,"queueLimit":67108860,"position":7,"lastPosition":9,` +
+		`"lagSeconds":75.4,"oldestUnsent":"2026-03-01T10:00:00Z","etaSeconds":null,"nextTry":"2026-03-01T10:02:00Z","lastSuccess":"2026-03-01T09:59:00Z","openGaps":1,"gapPoints":40,` +
+		`"deadLetters":3,"damage":"state.json set aside","pointsSent":1200,"pointsFilled":0,"bytesSent":9000,"requests":12,"retries":3,"errors":{"0":3},"dropped":{"refused":10,"purged":2}}`
+	deadJSON     = `{"total":3,"deadLetters":[{"id":7,"at":"2026-03-01T10:00:00Z","code":422,"reason":"partial write: field type conflict","line":"cpu,host=a v=\"x\" 1"}]}`
 	ownPath      = "/api/holdfast/v1/replications/" + replID
 	notFoundJSON = `{"code":"not found","message":"no such thing"}`
 )
@@ -177,15 +178,24 @@ func TestCommandsSendTheRequestsOfTheInfluxCommand(t *testing.T) {
 		{"replication-update-both", "replication update -i " + replID + " --no-drop-non-retryable-data --drop-non-retryable-data", nil},
 		{"replication-delete", "replication delete -i " + replID, []exchange{get("/api/v2/replications/"+replID, replJSON), remove("/api/v2/replications/" + replID)}},
 
-		{"replication-pause", "replication pause -i " + replID, []exchange{refuse(post(ownPath+"/pause", "", ""), 200, replJSON)}},
-		{"replication-resume", "replication resume -i " + replID, []exchange{refuse(post(ownPath+"/resume", "", ""), 200, replJSON)}},
-		{"replication-status", "replication status", []exchange{get("/api/holdfast/v1/status", `{"replications":[{"id":"`+replID+`","name":"up","paused":false,`+statusJSON+`,{"id":"0f00000000000002","name":"new","paused":true,"state":"idle","etaSeconds":0}]}`)}},
-		{"replication-status-one", "replication status -i " + replID, []exchange{get(ownPath, `{"id":"`+replID+`","name":"up","paused":false,"running":true,"status":{`+statusJSON+`}`)}},
-		{"replication-status-json", "replication status --json -i " + replID, []exchange{get(ownPath, `{"id":"`+replID+`","name":"up","paused":false,"running":true,"status":{`+statusJSON+`}`)}},
+		{"replication-pause", "replication pause -i " + replID, []exchange{refuse(post(ownPath+"/pause", "", ""), 200, statusJSON)}},
+		{"replication-resume", "replication resume -i " + replID, []exchange{refuse(post(ownPath+"/resume", "", ""), 200, statusJSON)}},
+		{"replication-status", "replication status", []exchange{get("/api/holdfast/v1/status", `{"replications":[`+statusJSON+`,{"id":"0f00000000000002","name":"new","paused":true,"state":"idle","etaSeconds":0}]}`)}},
+		{"replication-status-one", "replication status -i " + replID, []exchange{get(ownPath, statusJSON)}},
+		{"replication-status-json", "replication status --json -i " + replID, []exchange{get(ownPath, statusJSON)}},
+		{"replication-status-of-influxdb", "replication status", []exchange{refuse(get("/api/holdfast/v1/status", ""), 404, `{"code":"not found","message":"path not found"}`)}},
 		{"replication-dead-letters", "replication dead-letters --limit 1 -i " + replID, []exchange{get(ownPath+"/dead-letters?limit=1&offset=0", deadJSON)}},
 		{"replication-dead-letters-lines", "replication dead-letters --lines --offset 2 -i " + replID, []exchange{get(ownPath+"/dead-letters?limit=20&offset=2", deadJSON)}},
-		{"replication-retry", "replication retry -i " + replID, []exchange{refuse(post(ownPath+"/dead-letters/retry", `{}`, ""), 200, `{"retried":3}`)}},
-		{"replication-retry-some", "replication retry --json -i " + replID + " --dead-letter a --dead-letter b", []exchange{refuse(post(ownPath+"/dead-letters/retry", `{"ids":["a","b"]}`, ""), 200, `{"retried":2}`)}},
+		{"replication-retry", "replication retry -i " + replID, []exchange{refuse(post(ownPath+"/dead-letters/retry", `{}`, ""), 204, "")}},
+		{"replication-retry-some", "replication retry -i " + replID + " --dead-letter 7 --dead-letter 9", []exchange{refuse(post(ownPath+"/dead-letters/retry", `{"ids":[7,9]}`, ""), 204, "")}},
+		{"replication-purge", "replication purge --all -i " + replID, []exchange{refuse(post(ownPath+"/dead-letters/purge", `{}`, ""), 200, `{"purged":3}`)}},
+		{"replication-purge-some", "replication purge --json --dead-letter 7 -i " + replID, []exchange{refuse(post(ownPath+"/dead-letters/purge", `{"ids":[7]}`, ""), 200, `{"purged":1}`)}},
+		{"replication-purge-what", "replication purge -i " + replID, nil},
+		{"replication-gaps", "replication gaps -i " + replID, []exchange{get(ownPath+"/gaps", `{"gaps":[{"id":1,"reason":"dropped","found":"2026-03-01T10:00:00Z","from":3,"to":9,"points":-1,`+
+			`"minTime":1772359200000000000,"maxTime":1772362800000000000,"state":"open","sent":5,"closed":"0001-01-01T00:00:00Z"}]}`)}},
+		{"replication-fill", "replication fill --gap 1 -i " + replID, []exchange{refuse(post(ownPath+"/fill", `{"gap":1}`, ""), 204, "")}},
+		{"replication-resync", "replication resync --start 2026-03-01T00:00:00Z --stop 2026-03-02T00:00:00Z -i " + replID, []exchange{
+			refuse(post(ownPath+"/resync", `{"start":"2026-03-01T00:00:00Z","stop":"2026-03-02T00:00:00Z"}`, ""), 204, "")}},
 
 		{"delete", `delete -b telegraf --start 2026-03-01T00:00:00Z --stop 2026-03-02T00:00:00.5Z -p _measurement="cpu"`, []exchange{
 			refuse(post("/api/v2/delete?bucket=telegraf&org=o", `{"start":"2026-03-01T00:00:00Z","stop":"2026-03-02T00:00:00.5Z","predicate":"_measurement=\"cpu\""}`, ""), 204, "")}},

@@ -180,6 +180,8 @@ func (s *session) explain(err error) error {
 	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized:
 		return fmt.Errorf("%w\nThe server does not know the credentials that were sent (or they do not permit this): check the token of config %q, or give another with --token",
 			err, s.profile.Name)
+	case errors.As(err, &refused) && refused.Status == http.StatusNotFound && refused.Message == "path not found":
+		return fmt.Errorf("%w\nThe server at %s does not have this: it is no Holdfast node, or an older one", err, s.client.Host())
 	}
 	return err
 }
