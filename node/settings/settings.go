@@ -1,9 +1,9 @@
-// Package settings has the tables of a configuration that are the node's own: [node], [journal], [store], [[remote]],
-// [[replication]], [outage] and [[check]].
+// Package settings has the tables of a configuration that are the node's own: [node], [journal], [store], [query], [[remote]] and
+// [[replication]].
 //
 // It promises that every key was recognised, that words and numbers are in range, and that an error names file, line and remedy.
 // It knows no room of the node: values are plain, and a zero value means that the setting was not given and the room's own
-// default holds. The tables of outages and checks are handed on undecoded, because their rooms say what is in them.
+// default holds.
 package settings
 
 import (
@@ -17,7 +17,7 @@ import (
 )
 
 // Tables are the names of the tables that Decode takes.
-var Tables = []string{"node", "journal", "store", "remote", "replication", "outage", "check"}
+var Tables = []string{"node", "journal", "store", "query", "remote", "replication"}
 
 // Settings are the decoded tables. Several tables of one name are merged key by key, in load order; each remote and replication
 // stays one of its own.
@@ -25,10 +25,9 @@ type Settings struct {
 	Node         Node
 	Journal      Journal
 	Store        Store
+	Query        Query
 	Remotes      []Remote
 	Replications []Replication
-	Outage       []*conf.Table
-	Checks       []*conf.Table
 }
 
 // Node is [node].
@@ -40,9 +39,8 @@ type Node struct {
 	// TLSCert and TLSKey are PEM files; HTTPS is served when both are given.
 	TLSCert string `toml:"tls_cert"`
 	TLSKey  string `toml:"tls_key"`
-	// Org and Bucket name where collected points go, and what the first start creates.
-	Org    string `toml:"org"`
-	Bucket string `toml:"bucket"`
+	// MaxBody bounds the body of a write after decompression.
+	MaxBody conf.Size `toml:"max_body"`
 	// LogLevel is debug, info, warn or error; LogFormat is text or json.
 	LogLevel  string `toml:"log_level"`
 	LogFormat string `toml:"log_format"`
@@ -67,6 +65,14 @@ type Journal struct {
 type Store struct {
 	// MemtableBytes is when points in memory are written as a block.
 	MemtableBytes conf.Size `toml:"memtable_bytes"`
+	// MaxSeries bounds the series of a bucket.
+	MaxSeries int `toml:"max_series"`
+}
+
+// Query is [query]: what one query may cost.
+type Query struct {
+	MaxMemory conf.Size     `toml:"max_memory"`
+	Timeout   conf.Duration `toml:"timeout"`
 }
 
 // Remote is one [[remote]].
@@ -93,7 +99,7 @@ type Remote struct {
 // Replication is one [[replication]].
 type Replication struct {
 	Name string `toml:"name"`
-	// Bucket is the local bucket; empty means [node] bucket.
+	// Bucket is the local bucket, by name or id; empty is the one that the node's own inputs write to.
 	Bucket string `toml:"bucket"`
 	// Remote is the name of a [[remote]].
 	Remote string `toml:"remote"`
@@ -138,16 +144,14 @@ func (s *Settings) decode(t *conf.Table) error {
 		return decode(t, &s.Journal, checkJournal)
 	case "store":
 		return decode(t, &s.Store, checkStore)
+	case "query":
+		return decode(t, &s.Query, checkQuery)
 	case "remote":
 		s.Remotes = append(s.Remotes, Remote{File: t.File, Line: t.Line})
 		return decode(t, &s.Remotes[len(s.Remotes)-1], checkRemote)
 	case "replication":
 		s.Replications = append(s.Replications, Replication{File: t.File, Line: t.Line})
 		return decode(t, &s.Replications[len(s.Replications)-1], checkReplication)
-	case "outage":
-		s.Outage = append(s.Outage, t)
-	case "check":
-		s.Checks = append(s.Checks, t)
 	}
 	return nil
 }
@@ -171,7 +175,10 @@ func checkNode(t *conf.Table, n *Node) error {
 	if err := oneOf(t, "log_level", n.LogLevel, "debug", "info", "warn", "error"); err != nil {
 		return err
 	}
-	return oneOf(t, "log_format", n.LogFormat, "text", "json")
+	if err := oneOf(t, "log_format", n.LogFormat, "text", "json"); err != nil {
+		return err
+	}
+	return notNegative(t, map[string]int64{"max_body": int64(n.MaxBody)})
 }
 
 func checkJournal(t *conf.Table, j *Journal) error {
@@ -191,7 +198,11 @@ func checkJournal(t *conf.Table, j *Journal) error {
 }
 
 func checkStore(t *conf.Table, s *Store) error {
-	return notNegative(t, map[string]int64{"memtable_bytes": int64(s.MemtableBytes)})
+	return notNegative(t, map[string]int64{"memtable_bytes": int64(s.MemtableBytes), "max_series": int64(s.MaxSeries)})
+}
+
+func checkQuery(t *conf.Table, q *Query) error {
+	return notNegative(t, map[string]int64{"max_memory": int64(q.MaxMemory), "timeout": int64(q.Timeout)})
 }
 
 func checkRemote(t *conf.Table, r *Remote) error {

@@ -59,12 +59,6 @@ func TestValuesAreTyped(t *testing.T) {
   remote_bucket = "all"
   max_queue_bytes = "${QUEUE}"
   backfill = "${BACKFILL}"
-[outage]
-  gap = "1m"
-[[check]]
-  name = "cpu"
-[[check]]
-  name = "disk"
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -81,9 +75,6 @@ func TestValuesAreTyped(t *testing.T) {
 	}
 	if text := fmt.Sprintf("%v %+v %#v", s, s.Remotes, s.Remotes[0]); strings.Contains(text, "s3cr3t") {
 		t.Errorf("the token can be printed: %s", text)
-	}
-	if len(s.Outage) != 1 || len(s.Checks) != 2 {
-		t.Errorf("%d outage and %d check tables were handed on", len(s.Outage), len(s.Checks))
 	}
 }
 
