@@ -46,6 +46,9 @@ type Options struct {
 	BatchPoints int
 	// StopTimeout is how long Close waits for a gather that hangs; 0 means 5 s.
 	StopTimeout time.Duration
+	// StartRetry is the first pause before an input that could not be started is tried again; it doubles up to 10 min. 0
+	// means 5 s.
+	StartRetry time.Duration
 }
 
 // Collector runs the plugins of a Config.
@@ -110,6 +113,9 @@ func newCollector(cfg *Config, o Options) (*Collector, error) {
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 5 * time.Second
 	}
+	if o.StartRetry == 0 {
+		o.StartRetry = 5 * time.Second
+	}
 	redirectLogs(o.Logger, cfg.levels)
 	c := &Collector{cfg: cfg, o: o, log: o.Logger, metrics: newMetrics(o.Registerer)}
 	c.buffers.New = func() any { return &writeBuffer{encoder: encoder{unsigned: cfg.unsigned}} }
@@ -120,7 +126,7 @@ func newCollector(cfg *Config, o Options) (*Collector, error) {
 }
 
 // Close stops the inputs, writes what the aggregators hold and stops the processors. It waits for gathers that run, at most the
-// stop timeout; what a gather adds later is dropped.
+// stop timeout; what such a gather had added is written, what it adds later is dropped.
 func (c *Collector) Close() error {
 	c.cancel()
 	c.wg.Wait()

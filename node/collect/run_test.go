@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -192,10 +193,11 @@ func TestATickDuringAGatherIsDroppedAndReported(t *testing.T) {
 	sink.await(t, "slow")
 }
 
-func TestCloseLeavesAGatherThatHangsBehindAndDropsWhatItBrings(t *testing.T) {
+func TestCloseWritesWhatAHangingGatherBroughtAndDropsWhatComesLater(t *testing.T) {
 	release, entered, left := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	registerInput(t, "t_hang", fixed(&script{run: func(acc telegraf.Accumulator) error {
 		defer close(left)
+		point(acc, "early")
 		close(entered)
 		<-release
 		point(acc, "late")
@@ -214,8 +216,8 @@ func TestCloseLeavesAGatherThatHangsBehindAndDropsWhatItBrings(t *testing.T) {
 	logs.await(t, "a gather did not end in time and is left behind")
 	close(release)
 	<-left
-	if got := sink.all(); len(got) != 0 {
-		t.Errorf("written after Close: %q", got)
+	if got := sink.measurements(); !slices.Equal(got, []string{"early"}) {
+		t.Errorf("written: %v", got)
 	}
 }
 
@@ -229,6 +231,41 @@ func TestAFailedStartIsReportedAndLeavesOthersRunning(t *testing.T) {
 	logs.await(t, "the input cannot be started; it is tried again")
 	if s := c.Status()[0]; s.Started || s.LastError != "no such device" {
 		t.Errorf("the status is %+v", s)
+	}
+}
+
+func TestAnInputThatCannotBeStartedIsTriedAgainAfresh(t *testing.T) {
+	var made atomic.Int32
+	registerInput(t, "t_later", func() telegraf.Input {
+		n := made.Add(1)
+		return &script{
+			init: func() error {
+				if n < 3 {
+					return errors.New("not yet")
+				}
+				return nil
+			},
+			run: func(acc telegraf.Accumulator) error { point(acc, "later"); return nil },
+		}
+	})
+	sink := newSink()
+	c := start(t, load(t, fast+"[[inputs.t_later]]\n  note = \"kept\"\n  tags = {from = \"table\"}\n"), Options{Sink: sink, StartRetry: time.Millisecond})
+	sink.await(t, "later")
+	if got := sink.all()[0]; got != "later,from=table v=1i 1700000000000000000\n" {
+		t.Errorf("wrote %q", got)
+	}
+	if s := c.Status()[0]; !s.Started || s.Errors != 2 {
+		t.Errorf("the status is %+v", s)
+	}
+}
+
+func TestAnInputIsLeftOutWhenItsStartupErrorBehaviorSaysSo(t *testing.T) {
+	registerInput(t, "t_ignored", fixed(&script{init: func() error { return errors.New("no such device") }}))
+	logs, logger := newLog()
+	start(t, load(t, fast+"[[inputs.t_ignored]]\n  startup_error_behavior = \"ignore\"\n"), Options{Sink: newSink(), Logger: logger, StartRetry: time.Millisecond})
+	logs.await(t, "is left out, as startup_error_behavior says")
+	if strings.Contains(logs.String(), "it is tried again") {
+		t.Error("it was tried again")
 	}
 }
 

@@ -36,8 +36,6 @@ type InputStatus struct {
 }
 
 const (
-	// startRetry is the first pause before a failed start is tried again; it doubles up to maxPause.
-	startRetry = 5 * time.Second
 	// maxPause bounds the pause after repeated failures and panics, unless the interval is longer.
 	maxPause = 10 * time.Minute
 	// streamDelay is how long the metrics of a service input are collected before they are written.
@@ -134,7 +132,7 @@ func (r *runner) start(ctx context.Context) bool {
 			r.log.Warn("the input cannot be started and is left out, as startup_error_behavior says", "error", oneLine(err.Error()))
 			return false
 		}
-		pause := doubled(startRetry, n, maxPause)
+		pause := doubled(r.c.o.StartRetry, n, maxPause)
 		r.log.Warn("the input cannot be started; it is tried again", "file", r.in.table.File, "line", r.in.table.Line, "in", pause, "error", oneLine(err.Error()))
 		select {
 		case <-ctx.Done():
@@ -207,7 +205,8 @@ func (r *runner) finish(running chan struct{}) {
 	case <-running:
 	case <-timer.C:
 		r.acc.close()
-		r.log.Warn("a gather did not end in time and is left behind; what it brings is dropped", "waited", r.c.o.StopTimeout)
+		r.acc.flush()
+		r.log.Warn("a gather did not end in time and is left behind; what it brings from now on is dropped", "waited", r.c.o.StopTimeout)
 	}
 }
 
