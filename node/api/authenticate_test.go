@@ -163,7 +163,6 @@ func TestPermissionMatrix(t *testing.T) {
 		{"write:authorizations", "PATCH", "/api/v2/authorizations/" + auth, `{"description":"d"}`, 200},
 		{"read:authorizations", "GET", "/private/legacy/authorizations/" + v1, "", 200},
 		{"write:authorizations", "PATCH", "/private/legacy/authorizations/" + v1, `{"description":"d"}`, 200},
-		{"write:authorizations", "POST", "/private/legacy/authorizations/" + v1 + "/password", `{"password":"short"}`, 400},
 		{"read:dbrp", "GET", "/api/v2/dbrps/" + dbrp + "?orgID=$org", "", 200},
 		{"write:dbrp", "PATCH", "/api/v2/dbrps/" + dbrp + "?orgID=$org", `{"default":true}`, 200},
 		{"write:dbrp", "POST", "/api/v2/dbrps", `{"orgID":"$org","bucketID":"$bucket","database":"d","retention_policy":"r"}`, 422},
@@ -259,6 +258,18 @@ func TestNobodyGrantsWhatTheyDoNotHold(t *testing.T) {
 	n.do(call{method: "POST", path: "/api/v2/authorizations", token: token,
 		body: n.expand(`{"orgID":"$org","userID":"` + u.ID.String() + `","permissions":[{"action":"read","resource":{"type":"buckets","id":"$bucket"}}]}`)}).
 		want(401, "unauthorized")
+}
+
+func TestNobodySetsThePasswordOfOneWhoMayDoMore(t *testing.T) {
+	n := start(t)
+	path := "/private/legacy/authorizations/" + n.legacyUser().ID.String() + "/password"
+	set := func(permissions ...string) reply {
+		return n.do(call{method: "POST", path: path, body: `{"password":"password9"}`, token: n.token(permissions...)})
+	}
+	set("write:authorizations").want(403, "forbidden")
+	set("write:authorizations", "read:buckets").want(403, "forbidden")
+	set("read:buckets", "write:buckets").want(401, "unauthorized")
+	set("write:authorizations", "read:buckets", "write:buckets").want(204)
 }
 
 func TestReplicationNeedsItsBucketAndRemote(t *testing.T) {

@@ -35,7 +35,7 @@ type Server struct {
 // large answer to a slow client takes long.
 const (
 	headerTimeout = 10 * time.Second
-	bodyTimeout   = 5 * time.Minute
+	bodyTimeout   = 10 * time.Minute
 	idleTimeout   = 3 * time.Minute
 	maxHeader     = 64 << 10
 )
