@@ -29,6 +29,11 @@ func (j *Journal) dropOldest(reason dropReason) error {
 		return fmt.Errorf("record what is dropped: %w", err)
 	}
 	j.mu.Lock()
+	for _, d := range j.state.drops {
+		if d.to < next.drops[0].from {
+			j.released = max(j.released, d.to) // forgotten, because every cursor has passed it
+		}
+	}
 	j.state = next
 	j.mu.Unlock()
 	j.remove(1)

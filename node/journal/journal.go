@@ -52,7 +52,7 @@ type Journal struct {
 	closed   bool
 	waiters  chan struct{} // closed when durable moves; nil without waiters
 	state    state
-	released Position // up to here segments went because every cursor had passed them
+	released Position // what is gone up to here went because every cursor had passed it
 	cursors  map[string]*cursor
 	// leftovers are the paths of removed segments whose files could not be deleted yet.
 	leftovers []string
