@@ -28,12 +28,17 @@ var functions = []string{"count", "sum", "mean", "median", "mode", "spread", "st
 func (g generator) call(m string) string {
 	f := numeric[m][g.IntN(len(numeric[m]))]
 	if g.IntN(8) == 0 {
-		return fmt.Sprintf("percentile(%s, %d)", f, g.IntN(101))
+		// Below 50 some intervals have no such rank, which InfluxDB takes for the end of its results.
+		return fmt.Sprintf("percentile(%s, %d)", f, 50+g.IntN(51))
 	}
 	if g.IntN(12) == 0 {
 		return fmt.Sprintf("count(distinct(%s))", f)
 	}
-	return fmt.Sprintf("%s(%s)", functions[g.IntN(len(functions))], f)
+	name := functions[g.IntN(len(functions))]
+	if m == "tied" && name == "mode" {
+		name = "mean" // of equally frequent values at equal times, any may be the mode
+	}
+	return fmt.Sprintf("%s(%s)", name, f)
 }
 
 func (g generator) transform(call string) string {
@@ -124,10 +129,12 @@ func (g generator) raw(m string) string {
 	}
 	limit := ""
 	by := g.some(3, " GROUP BY host")
-	if m != "tied" || by != "" {
-		limit = g.some(2, fmt.Sprintf(" LIMIT %d", 1+g.IntN(20))) + g.some(4, fmt.Sprintf(" OFFSET %d", g.IntN(20)))
+	fill := g.some(5, " fill(7)")
+	if m == "cpu" || by != "" { // elsewhere LIMIT and fill(previous) depend on the order of rows of one time
+		fill = g.some(4, " fill("+g.one("7", "previous")+")")
+		limit = g.some(2, fmt.Sprintf(" LIMIT %d%s", 1+g.IntN(20), g.some(2, fmt.Sprintf(" OFFSET %d", g.IntN(20)))))
 	}
-	return "SELECT " + strings.Join(fields, ", ") + " FROM " + m + g.where(m) + by + g.some(4, " fill("+g.one("7", "previous")+")") +
+	return "SELECT " + strings.Join(fields, ", ") + " FROM " + m + g.where(m) + by + fill +
 		g.some(4, " ORDER BY time DESC") + limit
 }
 
@@ -171,9 +178,12 @@ func (g generator) transformed(m string) string {
 }
 
 func (g generator) nested(m string) string {
-	by, fill := g.windows()
+	_, fill := g.windows()
+	by := "time(" + g.one("30s", "1m", "5m", "20m") + ")"
 	inner := "SELECT " + g.call(m) + " AS x, " + g.call(m) + " AS y FROM " + m + " GROUP BY " + by + ", host" + fill
 	outer := g.one("mean(x)", "max(y)", "sum(x), count(y)", "last(x)", "min(x), max(y)", "percentile(x, 50)", "spread(y)", "stddev(x)")
 	tail := g.one(" GROUP BY host", " GROUP BY time(20m), host", " GROUP BY time(10m), host fill(none)")
-	return "SELECT " + outer + " FROM (" + inner + ") WHERE " + g.rangeOf() + tail
+	from := base.Unix() + int64(g.IntN(4)-1)*1200
+	within := fmt.Sprintf("time >= %ds AND time < %ds", from, from+1200+int64(g.IntN(1200)))
+	return "SELECT " + outer + " FROM (" + inner + ") WHERE " + within + tail
 }

@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-telemetry/holdfast/node/line"
@@ -48,9 +49,9 @@ func (b *symbols) newCall(e *influxql.Call, start, end int64) (*call, error) {
 	if transforms[c.name] && c.name != "cumulative_sum" && b.win.every > 0 {
 		// The first window's result needs the window before it.
 		if b.desc {
-			c.end += b.win.every
+			c.end = later(c.end, b.win.every)
 		} else {
-			c.start -= b.win.every
+			c.start = earlier(c.start, b.win.every)
 		}
 	}
 	if inner, ok := e.Args[0].(*influxql.Call); ok {
@@ -69,7 +70,22 @@ func (b *symbols) newCall(e *influxql.Call, start, end int64) (*call, error) {
 	c.arg = b.input(ref, true)
 	c.argType = lineType(ref.Type)
 	c.windowed, c.filled = c.timed(), c.fillable()
-	return c, c.checkType()
+	if err := c.checkType(); err != nil {
+		if ref.Type == influxql.Tag && !b.readsSubquery() {
+			c.typ = influxql.Unknown // a stored tag is no value, of whatever type
+			return c, nil
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+// readsSubquery reports whether one of the sources is a subquery.
+func (p *plan) readsSubquery() bool {
+	return slices.ContainsFunc(p.stmt.Sources, func(s influxql.Source) bool {
+		_, ok := s.(*influxql.SubQuery)
+		return ok
+	})
 }
 
 // arguments reads what follows the first argument.
@@ -111,6 +127,15 @@ func (c *call) timed() bool {
 		return false
 	}
 	return !transforms[c.name]
+}
+
+// ownTime reports whether the aggregator answers with the times of rows.
+func (c *call) ownTime() bool {
+	switch c.name {
+	case "min", "max", "first", "last", "percentile", "mode", "distinct":
+		return true
+	}
+	return false
 }
 
 func (c *call) fillable() bool { return c.timed() && c.name != "distinct" }
@@ -158,12 +183,16 @@ func (c *call) leaf() *call {
 	return c
 }
 
-// clip narrows rows [lo, hi) of sorted times to those the function looks at.
-func (c *call) clip(times []int64, lo, hi int) (int, int) {
-	for lo < hi && (times[lo] < c.start || times[lo] > c.end) {
+// clip narrows rows [lo, hi) of sorted times to those that c looks at, where it looks at less than the plan reads. (The first
+// interval of a subquery may carry a time before all of that.)
+func (p *plan) clip(c *call, times []int64, lo, hi int) (int, int) {
+	outside := func(t int64) bool {
+		return (t < c.start && c.start > p.read.Min) || (t > c.end && c.end < p.read.Max)
+	}
+	for lo < hi && outside(times[lo]) {
 		lo++
 	}
-	for lo < hi && (times[hi-1] < c.start || times[hi-1] > c.end) {
+	for lo < hi && outside(times[hi-1]) {
 		hi--
 	}
 	return lo, hi

@@ -13,8 +13,7 @@ func isTagRef(ref *influxql.VarRef) bool {
 	return ref.Type == influxql.Tag || ref.Type == influxql.Unknown
 }
 
-// tagComparison returns the matcher that e is, when it compares a tag with text or a regular expression. As in InfluxDB,
-// any comparison with text but = is !=.
+// tagComparison returns the matcher that e is, when it compares a tag with text or a regular expression.
 func tagComparison(e *influxql.BinaryExpr) (store.TagMatcher, bool) {
 	ref, ok := e.LHS.(*influxql.VarRef)
 	value := e.RHS
@@ -31,10 +30,10 @@ func tagComparison(e *influxql.BinaryExpr) (store.TagMatcher, bool) {
 	switch v := value.(type) {
 	case *influxql.StringLiteral:
 		m.Value = v.Val
-		if e.Op != influxql.EQ {
+		if e.Op == influxql.NEQ {
 			m.Op = store.MatchNotEqual
 		}
-		return m, true
+		return m, e.Op == influxql.EQ || e.Op == influxql.NEQ
 	case *influxql.RegexLiteral:
 		m.Regexp, m.Op = v.Val, store.MatchRegex
 		if e.Op == influxql.NEQREGEX {

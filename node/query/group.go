@@ -83,10 +83,10 @@ func (g *groupRun) add(b *batch) error {
 }
 
 func (g *groupRun) addRun(a aggregator, c *call, b *batch, w int32, r run) error {
-	if a == nil || b.cols[c.arg].Type != c.argType {
+	if a == nil || c.argType == 0 || b.cols[c.arg].Type != c.argType {
 		return nil
 	}
-	lo, hi := c.clip(b.times, r.lo, r.hi)
+	lo, hi := g.p.clip(c, b.times, r.lo, r.hi)
 	if lo == hi {
 		return nil
 	}
@@ -192,7 +192,7 @@ func (g *groupRun) eval(s *seriesRun, a aggregator, c *call) (points, error) {
 	if err != nil {
 		return points{}, err
 	}
-	if c.windowed {
+	if c.windowed && c.ownTime() {
 		for i, t := range p.times {
 			p.times[i] = g.p.win.label(t)
 		}

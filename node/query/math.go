@@ -1,7 +1,6 @@
 package query
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/influxdata/influxql"
@@ -85,7 +84,7 @@ var _ influxql.CallTypeMapper = typeMapper{}
 // MapType knows no fields.
 func (typeMapper) MapType(*influxql.Measurement, string) influxql.DataType { return influxql.Unknown }
 
-// CallType returns the type of a function's result, or an error when it cannot take its arguments.
+// CallType returns the type of a function's result.
 func (typeMapper) CallType(name string, args []influxql.DataType) (influxql.DataType, error) {
 	switch name {
 	case "mean", "median", "integral", "stddev", "derivative", "non_negative_derivative", "moving_average":
@@ -93,8 +92,8 @@ func (typeMapper) CallType(name string, args []influxql.DataType) (influxql.Data
 	case "count", "elapsed":
 		return influxql.Integer, nil
 	}
-	if n, ok := mathFunctions[name]; ok {
-		return mathType(name, args[:min(n, len(args))])
+	if _, ok := mathFunctions[name]; ok {
+		return mathType(name, args), nil
 	}
 	if len(args) == 0 {
 		return influxql.Unknown, nil
@@ -102,23 +101,13 @@ func (typeMapper) CallType(name string, args []influxql.DataType) (influxql.Data
 	return args[0], nil
 }
 
-var ordinals = [...]string{"first", "second"}
-
-func mathType(name string, args []influxql.DataType) (influxql.DataType, error) {
-	for i, t := range args {
-		switch t {
-		case influxql.Float, influxql.Unknown:
-			continue
-		case influxql.Integer, influxql.Unsigned:
-			if name != "asin" && name != "acos" {
-				continue
-			}
-		}
-		return influxql.Unknown, fmt.Errorf("invalid argument type for the %s argument in %s(): %s", ordinals[i], name, t)
-	}
+// mathType is the type of a function of one row. Of what is no number the result is null, which is no error.
+func mathType(name string, args []influxql.DataType) influxql.DataType {
 	switch name {
 	case "abs", "floor", "ceil", "round":
-		return args[0], nil
+		if len(args) > 0 {
+			return args[0]
+		}
 	}
-	return influxql.Float, nil
+	return influxql.Float
 }

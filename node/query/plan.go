@@ -130,17 +130,28 @@ func widen(r *store.TimeRange, ascending bool, every, n int64) {
 	if every <= 0 || n <= 0 {
 		return
 	}
-	n = min(n, influxql.MaxTime/every)
-	switch by := every * n; {
-	case ascending && r.Min < influxql.MinTime+by:
-		r.Min = influxql.MinTime
-	case ascending:
-		r.Min -= by
-	case r.Max > influxql.MaxTime-by:
-		r.Max = influxql.MaxTime
-	default:
-		r.Max += by
+	by := every * min(n, influxql.MaxTime/every)
+	if ascending {
+		r.Min = earlier(r.Min, by)
+	} else {
+		r.Max = later(r.Max, by)
 	}
+}
+
+// earlier is t less by, but no time that cannot be.
+func earlier(t, by int64) int64 {
+	if t < influxql.MinTime+by {
+		return influxql.MinTime
+	}
+	return t - by
+}
+
+// later is t and by, but no time that cannot be.
+func later(t, by int64) int64 {
+	if t > influxql.MaxTime-by {
+		return influxql.MaxTime
+	}
+	return t + by
 }
 
 // setWindows reads GROUP BY time() and the time zone.

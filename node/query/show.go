@@ -101,9 +101,32 @@ func (x *execution) list(ctx context.Context, database string, sources influxql.
 	if !tr.Max.IsZero() {
 		l.tr.Max = tr.MaxTimeNano()
 	}
+	if err := checkTagCondition(expr); err != nil {
+		return nil, err
+	}
 	l.hasCond = expr != nil
 	l.match, l.rest = splitCondition(expr)
 	return l, l.open(db, policy)
+}
+
+// checkTagCondition refuses comparisons that tags do not have.
+func checkTagCondition(e influxql.Expr) error {
+	switch e := e.(type) {
+	case *influxql.ParenExpr:
+		return checkTagCondition(e.Expr)
+	case *influxql.BinaryExpr:
+		switch e.Op {
+		case influxql.AND, influxql.OR:
+			if err := checkTagCondition(e.LHS); err != nil {
+				return err
+			}
+			return checkTagCondition(e.RHS)
+		case influxql.EQ, influxql.NEQ, influxql.EQREGEX, influxql.NEQREGEX:
+		default:
+			return errors.New("invalid tag comparison operator")
+		}
+	}
+	return nil
 }
 
 // open opens the readers of the retention policies that may be read.

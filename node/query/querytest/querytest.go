@@ -107,8 +107,10 @@ func (b *Bucket) sorted(measurement string) []*series {
 
 // covers widens tr to whole partitions.
 func covers(tr store.TimeRange) store.TimeRange {
+	// Partitions begin on Mondays; the epoch was a Thursday.
+	const monday = 3 * 24 * int64(time.Hour)
 	floor := func(t int64) int64 {
-		past := t % int64(Partition)
+		past := (t + monday) % int64(Partition)
 		if past < 0 {
 			past += int64(Partition)
 		}
@@ -241,7 +243,7 @@ func (c *cursor) Next() (*store.Chunk, error) {
 	}
 	n := min(c.size, len(c.times))
 	for i := 1; i < n; i++ { // a chunk has one type for each field
-		if c.times[i]/int64(Partition) != c.times[0]/int64(Partition) || c.times[i] < 0 != (c.times[0] < 0) {
+		if part := covers(store.TimeRange{Min: c.times[0], Max: c.times[0]}); c.times[i] < part.Min || c.times[i] > part.Max {
 			n = i
 		}
 	}
