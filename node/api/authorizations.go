@@ -192,17 +192,25 @@ func (h *Handler) permissionsToGrant(r *request, org, user id.ID, asked []catalo
 	}
 	asked = slices.Clone(asked)
 	for i := range asked {
+		if err := asked[i].Check(); err != nil {
+			return nil, err
+		}
 		if err := h.resolveNames(&asked[i].Resource, org); err != nil {
 			return nil, err
 		}
 	}
 	asked = catalog.Bind(asked, org)
-	for _, p := range asked {
+	return asked, r.mustHold(asked)
+}
+
+// mustHold says which of the permissions the principal does not hold.
+func (r *request) mustHold(permissions []catalog.Permission) error {
+	for _, p := range permissions {
 		if !r.principal.Holds(p) {
-			return nil, failf(catalog.Forbidden, "permission %s is not allowed", p)
+			return failf(catalog.Forbidden, "permission %s is not allowed", p)
 		}
 	}
-	return asked, nil
+	return nil
 }
 
 // resolveNames finds the identifier of a bucket that is named only: without it the permission would be for all buckets.
@@ -284,10 +292,14 @@ func (h *Handler) deleteAuthorization(g grants) handlerFunc {
 	}
 }
 
-// setLegacyPassword is POST /private/legacy/authorizations/{id}/password.
+// setLegacyPassword is POST /private/legacy/authorizations/{id}/password. Who sets a password can use it: so nobody sets that of a v1
+// user who may do more than they.
 func (h *Handler) setLegacyPassword(w http.ResponseWriter, r *request) error {
 	a, err := r.authorization(h.legacyUsers(), catalog.Write)
 	if err != nil {
+		return err
+	}
+	if err := r.mustHold(a.Permissions); err != nil {
 		return err
 	}
 	var in struct{ Password string }

@@ -30,7 +30,7 @@ import (
 // what the test says.
 type node struct {
 	*Handler
-	t *testing.T
+	t testing.TB
 
 	mu        sync.Mutex
 	written   map[id.ID][]string // lines by bucket
@@ -125,7 +125,7 @@ func (n *node) BucketStatus(b id.ID) (BucketStatus, bool) {
 func (n *node) Health() error { return n.healthErr }
 
 // empty returns a node before set-up.
-func empty(t *testing.T, change func(*Options)) *node {
+func empty(t testing.TB, change func(*Options)) *node {
 	t.Helper()
 	c, err := catalog.Open(filepath.Join(t.TempDir(), "catalog.db"), catalog.Options{PasswordCost: bcrypt.MinCost})
 	if err != nil {
@@ -147,9 +147,9 @@ func empty(t *testing.T, change func(*Options)) *node {
 }
 
 // start returns a node that is set up.
-func start(t *testing.T) *node { return startWith(t, nil) }
+func start(t testing.TB) *node { return startWith(t, nil) }
 
-func startWith(t *testing.T, change func(*Options)) *node {
+func startWith(t testing.TB, change func(*Options)) *node {
 	t.Helper()
 	n := empty(t, change)
 	s, err := n.Catalog.Setup(catalog.SetupRequest{Username: "admin", Password: "password1", Org: "o", Bucket: "b", Token: operator})
@@ -168,7 +168,7 @@ type call struct {
 
 type reply struct {
 	*httptest.ResponseRecorder
-	t *testing.T
+	t testing.TB
 }
 
 func (n *node) do(c call) reply {

@@ -28,14 +28,13 @@ type page struct {
 
 // page reads the paging parameters. limit is what holds when the request names none.
 func (r *request) page(limit int) (p page, err error) {
-	q := r.URL.Query()
-	p = page{limit: limit, sortBy: q.Get("sortBy"), descending: q.Get("descending") == "true"}
-	if s := q.Get("limit"); s != "" {
+	p = page{limit: limit, sortBy: r.query("sortBy"), descending: r.query("descending") == "true"}
+	if s := r.query("limit"); s != "" {
 		if p.limit, err = strconv.Atoi(s); err != nil || p.limit < minLimit || p.limit > maxLimit {
 			return p, failf(catalog.Invalid, "limit must be between %d and %d", minLimit, maxLimit)
 		}
 	}
-	if s := q.Get("offset"); s != "" {
+	if s := r.query("offset"); s != "" {
 		if p.offset, err = strconv.Atoi(s); err != nil || p.offset < 0 {
 			return p, failf(catalog.Invalid, "offset must be a number that is not negative")
 		}

@@ -146,6 +146,14 @@ func (a *Access) MayWrite(bucket id.ID) bool {
 	return a.principal.Allows(catalog.Write, catalog.BucketsType, a.org, bucket)
 }
 
+// CreateBucket makes a bucket, and with it a database of its name, where the one who asks may do so.
+func (a *Access) CreateBucket(name string) (catalog.Bucket, error) {
+	if !a.principal.Allows(catalog.Write, catalog.BucketsType, a.org, 0) {
+		return catalog.Bucket{}, failf(catalog.Forbidden, "insufficient permissions to create bucket %q", name)
+	}
+	return a.catalog.CreateBucket(catalog.Bucket{OrgID: a.org, Name: name})
+}
+
 var gzips = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
 
 // compressed returns a writer that compresses when the client takes that. done must be called at the end; nothing that was

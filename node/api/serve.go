@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -18,8 +19,9 @@ import (
 // request is what a handler gets: the HTTP request and who it is from (nil on public paths).
 type request struct {
 	*http.Request
-	principal *catalog.Principal
-	handler   *Handler
+	principal  *catalog.Principal
+	handler    *Handler
+	parameters url.Values // of the URL
 }
 
 type handlerFunc func(w http.ResponseWriter, r *request) error
@@ -57,6 +59,7 @@ func (e endpoint) allowed() string { return strings.Join(slices.Sorted(maps.Keys
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := &answer{ResponseWriter: w, now: h.Now}
+	a.extend() // what the connection's last answer has left may have passed
 	start := h.Now()
 	defer func() {
 		h.metrics.observe(r, a, h.Now().Sub(start))
@@ -107,7 +110,7 @@ func (h *Handler) recover(a *answer, r *http.Request) {
 // serve makes an endpoint an HTTP handler.
 func (h *Handler) serve(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
-		r := &request{Request: hr, handler: h}
+		r := &request{Request: hr, handler: h, parameters: hr.URL.Query()}
 		if err := h.run(w, r, e); err != nil {
 			h.fail(w, hr, err, e.access == legacy)
 		}
@@ -169,7 +172,7 @@ func (r *request) allow(a catalog.Action, resourceType string, org, i id.ID) err
 func (r *request) pathID() (id.ID, error) { return id.Parse(r.PathValue("id")) }
 
 // query returns a parameter of the URL.
-func (r *request) query(name string) string { return r.URL.Query().Get(name) }
+func (r *request) query(name string) string { return r.parameters.Get(name) }
 
 // queryID returns the identifier in a parameter, 0 when there is none.
 func (r *request) queryID(name string) (id.ID, error) {

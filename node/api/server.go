@@ -25,6 +25,7 @@ type ServerOptions struct {
 // Server serves a handler at an address.
 type Server struct {
 	options  ServerOptions
+	url      string
 	listener net.Listener
 	http     *http.Server
 	cut      context.CancelFunc // ends the contexts of the requests in progress
@@ -34,7 +35,7 @@ type Server struct {
 // large answer to a slow client takes long.
 const (
 	headerTimeout = 10 * time.Second
-	bodyTimeout   = 5 * time.Minute
+	bodyTimeout   = 10 * time.Minute
 	idleTimeout   = 3 * time.Minute
 	maxHeader     = 64 << 10
 )
@@ -59,11 +60,12 @@ func NewServer(handler http.Handler, o ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen at %q: %w", o.Address, err)
 	}
+	url := "http://" + l.Addr().String()
 	if config != nil {
-		l = tls.NewListener(l, config)
+		l, url = tls.NewListener(l, config), "https://"+l.Addr().String()
 	}
 	base, cut := context.WithCancel(context.Background())
-	return &Server{options: o, listener: l, cut: cut, http: &http.Server{
+	return &Server{options: o, url: url, listener: l, cut: cut, http: &http.Server{
 		Handler:           handler,
 		TLSConfig:         config,
 		ReadHeaderTimeout: headerTimeout,
@@ -76,13 +78,7 @@ func NewServer(handler http.Handler, o ServerOptions) (*Server, error) {
 }
 
 // URL returns the address with its scheme.
-func (s *Server) URL() string {
-	scheme := "http"
-	if s.http.TLSConfig != nil {
-		scheme = "https"
-	}
-	return scheme + "://" + s.listener.Addr().String()
-}
+func (s *Server) URL() string { return s.url }
 
 // Serve answers requests until ctx ends, then lets those in progress finish within the grace time, cuts the others, and
 // returns when all handlers have been told to end. It returns nil after an orderly end. It is called once.

@@ -22,8 +22,8 @@ type partial struct{}
 func (partial) Error() string               { return "partial" }
 func (partial) PartialWrite() (string, int) { return `field type conflict: x`, 2 }
 
-// full is a journal's refusal that says when to come back.
-var full = fmt.Errorf("append: %w", &journal.FullError{RetryAfter: 2500 * time.Millisecond, Reason: "the disk is full"})
+// errDisk is a journal's refusal that says when to come back.
+var errDisk = fmt.Errorf("append: %w", &journal.FullError{RetryAfter: 2500 * time.Millisecond, Reason: "the disk is full"})
 
 const v2 = "/api/v2/write?org=o&bucket=b"
 
@@ -62,7 +62,7 @@ func TestWriteAnswers(t *testing.T) {
 		{name: "unknown encoding", path: v2, body: "x", header: http.Header{"Content-Encoding": {"br"}}, status: 415, code: "unsupported media type"},
 		{name: "too large", path: v2, body: strings.Repeat("m f=1 1\n", 1<<10), status: 413, code: "invalid"},
 		{name: "bomb", path: v2, body: zipped(strings.Repeat("m f=1 1\n", 1<<20)), header: gz, status: 413, code: "invalid"},
-		{name: "journal full", path: v2, body: "m f=1 1", err: full, status: 503, code: "unavailable", retryAfter: "3",
+		{name: "journal full", path: v2, body: "m f=1 1", err: errDisk, status: 503, code: "unavailable", retryAfter: "3",
 			message: "the journal is full (the disk is full): nothing was stored; try again later"},
 		{name: "journal full without a time", path: v2, body: "m f=1 1", err: journal.ErrFull, status: 503, code: "unavailable", retryAfter: "1"},
 		{name: "journal failed", path: v2, body: "m f=1 1", err: journal.ErrFailed, status: 500, code: "internal error"},

@@ -78,7 +78,7 @@ func prepareAuthorization(t *change, a *Authorization) error {
 		return Errorf(Invalid, "authorization must include permissions")
 	}
 	for i := range a.Permissions {
-		if err := a.Permissions[i].check(); err != nil {
+		if err := a.Permissions[i].Check(); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/holdfast-telemetry/holdfast/internal/id"
 )
@@ -70,7 +71,7 @@ func Open(path string, o Options) (*Catalog, error) {
 		return nil, err
 	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("catalog %s is in use by another process: stop it or choose another data folder", path)
 	}
 	if err != nil {

@@ -37,6 +37,9 @@ func (m *memory) reset() {
 	m.mappings = map[mappingName]Bucket{}
 }
 
+// maxRemembered bounds each of the maps: one token can come with any number of user names.
+const maxRemembered = 4096
+
 // recall returns what is remembered under k, else what find finds, which is remembered unless the catalog changed meanwhile.
 func recall[K comparable, V any](m *memory, in func(*memory) map[K]V, k K, find func() (V, error)) (V, error) {
 	m.mu.RLock()
@@ -52,8 +55,12 @@ func recall[K comparable, V any](m *memory, in func(*memory) map[K]V, k K, find 
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.generation == generation {
-		in(m)[k] = v
+	if m.generation != generation {
+		return v, nil
 	}
+	if len(in(m)) >= maxRemembered {
+		clear(in(m))
+	}
+	in(m)[k] = v
 	return v, nil
 }

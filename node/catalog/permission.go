@@ -92,7 +92,8 @@ func (r Resource) normal() Resource {
 	return r
 }
 
-func (p Permission) check() error {
+// Check says what is wrong with the words of a permission.
+func (p Permission) Check() error {
 	if p.Action != Read && p.Action != Write {
 		return Errorf(Invalid, "unknown action %q in a permission: it is read or write", p.Action)
 	}

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -33,7 +34,8 @@ func newToken() string { return base64.URLEncoding.EncodeToString(randomBytes(64
 func (c *Catalog) digest(purpose string, parts ...string) (sum [32]byte) {
 	h := hmac.New(sha256.New, c.salt)
 	for _, p := range append([]string{purpose}, parts...) {
-		fmt.Fprintf(h, "%d:%s", len(p), p)
+		h.Write(strconv.AppendInt(nil, int64(len(p)), 10)) // a hash never fails
+		h.Write([]byte(":" + p))
 	}
 	h.Sum(sum[:0])
 	return sum

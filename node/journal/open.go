@@ -155,7 +155,7 @@ func (s *state) covers(first, last Position) bool {
 // floor returns the newest position that is known to have been durable. Positions go on behind it even when the records
 // up to it are lost: a reader that has seen the lost ones must not take new ones for them.
 func (j *Journal) floor() Position {
-	p := j.state.floor
+	p := max(j.state.floor, j.o.After)
 	for _, d := range j.state.drops {
 		p = max(p, d.to)
 	}

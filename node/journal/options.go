@@ -39,6 +39,10 @@ type Options struct {
 	// 16 MiB, and at most an eighth of MaxBytes.
 	SegmentBytes int64
 
+	// After is a position that is known to be taken: the next record gets a later one even when the folder was lost. It keeps a reader
+	// whose own state outlived the journal from taking new records for old ones.
+	After Position
+
 	Sync SyncPolicy
 	// SyncInterval is for SyncPeriodic. Default 1 s.
 	SyncInterval time.Duration

@@ -21,6 +21,8 @@ func TestAddedPointsAreEncodedFromTheirValues(t *testing.T) {
 		{[]byte("j"), Value{Type: Boolean, Bits: 1}},
 		{[]byte("k"), Value{Type: String, Str: []byte("a\"\\\n")}},
 		{[]byte("l"), floatValue(1e21)},
+		{[]byte("n"), floatValue(123456789)},
+		{[]byte("o"), floatValue(1e-7)},
 		{[]byte("f"), floatValue(-3)},
 		{[]byte("nan"), floatValue(math.NaN())},
 		{[]byte("inf"), floatValue(math.Inf(-1))},
@@ -39,7 +41,7 @@ func TestAddedPointsAreEncodedFromTheirValues(t *testing.T) {
 		}
 	}
 	clear(series)
-	const want = `m\ x,a=1,b=2 f=-3,g\ h=-7i,i=18446744073709551615u,j=true,k="a\"\\` + "\n" + `",l=1e+21,new\nline=1 -5` + "\n"
+	const want = `m\ x,a=1,b=2 f=-3,g\ h=-7i,i=18446744073709551615u,j=true,k="a\"\\` + "\n" + `",l=1e+21,n=123456789,o=1e-07,new\nline=1 -5` + "\n"
 	if got := string(AppendBatch(nil, b)); got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
@@ -79,6 +81,8 @@ func TestSeriesKeysAreMadeOfWhatCanBeWritten(t *testing.T) {
 		{"a b,c=d", []Tag{{"a b,c=d", "a b,c=d"}}, `a\ b\,c=d,a\ b\,c\=d=a\ b\,c\=d`},
 		{"m", []Tag{{"", "v"}, {"a", ""}, {`b\`, "v"}, {"c", `v\`}, {"time", "v"}, {"_field", "v"}, {"_measurement", "v"}, {"\x00", "v"}, {"\xff", "v"}}, "m"},
 		{"new\nline", []Tag{{"new\nline", "new\nline"}}, `new\nline,new\nline=new\nline`},
+		{"m", []Tag{{"\n", "1"}, {"A", "2"}}, `m,A=2,\n=1`},
+		{"m", []Tag{{"\n", "1"}, {`\n`, "2"}}, `m,\n=2`},
 		{"", nil, ""},
 		{"#m", nil, ""},
 		{"\tm", nil, ""},
@@ -98,9 +102,12 @@ func TestSeriesKeysAreMadeOfWhatCanBeWritten(t *testing.T) {
 }
 
 func TestFilterKeepsOrder(t *testing.T) {
-	b, err := parse(t, "m f=0 0\nm f=1 1\nm f=2 2\nm f=3 3\n")
+	b, err := parse(t, "m f=2 2\nm f=0 0\nm f=1 1\nm f=3 3\n")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if min, max := b.TimeBounds(); min != 0 || max != 3 {
+		t.Errorf("TimeBounds() = %d, %d", min, max)
 	}
 	var seen []int
 	b.Filter(func(i int, p *Point) bool {
@@ -205,6 +212,22 @@ func TestSchemasStayWithinTheirBounds(t *testing.T) {
 	}
 	if len(p.schemas.byKey) > maxSchemas || p.schemas.bytes > maxSchemaBytes {
 		t.Errorf("%d schemas of %d bytes", len(p.schemas.byKey), p.schemas.bytes)
+	}
+}
+
+func TestSizeCountsWhatResetKeeps(t *testing.T) {
+	b := new(Batch)
+	if b.Size() != 0 {
+		t.Errorf("an empty batch holds %d bytes", b.Size())
+	}
+	body := cpuLines(10, 100, text)
+	if err := new(Parser).Parse(b, body, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	before := b.Size()
+	b.Reset()
+	if min := 100*88 + 1000*64; b.Size() != before || before < min/2 || before > 8*min {
+		t.Errorf("%d bytes, %d after Reset; 100 points and 1000 fields take about %d", before, b.Size(), min)
 	}
 }
 

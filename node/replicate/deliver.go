@@ -51,9 +51,10 @@ func (s *stream) deliver(ctx context.Context) error {
 			w.pop()
 			return s.settle(w)
 		}
+		w.halve()
 		return nil
 	}
-	s.holdBack(a, len(text))
+	s.holdBack(a, len(text), took)
 	s.putBack(w)
 	return nil
 }
@@ -117,7 +118,7 @@ func (s *stream) countError(a Answer) {
 }
 
 // holdBack closes the gate as the answer demands.
-func (s *stream) holdBack(a Answer, size int) {
+func (s *stream) holdBack(a Answer, size int, took time.Duration) {
 	now := time.Now()
 	if !s.failing {
 		s.log.Warn("replication is held back", "reason", a.Message)
@@ -130,8 +131,8 @@ func (s *stream) holdBack(a Answer, size int) {
 	case a.Class == Busy && a.RetryAfter >= 0:
 		s.gate.hold(now, a.RetryAfter)
 	default:
-		if a.Code == 0 && a.Started {
-			s.pace.broken(size, a.Timeout)
+		if a.Code == 0 && a.Bytes > 0 {
+			s.pace.broken(size, float64(a.Bytes)/float64(max(a.Size, 1)), took, a.Timeout)
 		}
 		s.gate.backoff(now)
 	}
@@ -165,7 +166,7 @@ func (s *stream) probe(ctx context.Context) bool {
 		return true
 	}
 	s.countError(a)
-	s.holdBack(a, 0)
+	s.holdBack(a, 0, 0)
 	return false
 }
 

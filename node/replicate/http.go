@@ -189,7 +189,7 @@ func (h *httpTarget) post(ctx context.Context, body []byte, encoding string) Ans
 	if readErr != nil || closeErr != nil || len(text) == answerLimit {
 		a.Body = nil // cut short: it must not be taken for the whole list of lines
 	}
-	a.Bytes, a.Started = len(body), true
+	a.Size, a.Bytes = len(body), int(source.taken.Load())
 	return a
 }
 
@@ -199,7 +199,7 @@ func (h *httpTarget) unanswered(err error, source *bodySource) Answer {
 	if errors.As(err, &failed) {
 		err = failed.Err
 	}
-	a := Answer{Class: Unreachable, Message: err.Error(), RetryAfter: -1, Bytes: len(source.content), Started: source.started.Load()}
+	a := Answer{Class: Unreachable, Message: err.Error(), RetryAfter: -1, Size: len(source.content), Bytes: int(source.taken.Load())}
 	var timeout net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
 		a.Timeout = true

@@ -75,7 +75,7 @@ func newStream(env *environment, spec Spec) *stream {
 		log:    env.log.With("replication", spec.ID.String(), "remote", spec.Remote.String()),
 		dir:    filepath.Join(env.dir, spec.ID.String()),
 		spec:   spec,
-		pace:   newPace(spec.MaxBatchBytes),
+		pace:   newPace(spec),
 		widths: map[int]int64{},
 		wake:   make(chan struct{}, 1),
 		done:   make(chan struct{}),
@@ -373,7 +373,7 @@ func (s *stream) takeInbox() {
 func (s *stream) configure(spec Spec) {
 	old := s.spec
 	s.spec = spec
-	s.pace.configure(spec.MaxBatchBytes)
+	s.pace.configure(spec)
 	if spec.sameTarget(old) {
 		if s.gate.state != Gated {
 			s.gate.open()
@@ -382,7 +382,7 @@ func (s *stream) configure(spec Spec) {
 	}
 	s.log = s.env.log.With("replication", spec.ID.String(), "remote", spec.Remote.String())
 	s.gate.reset()
-	s.pace = newPace(spec.MaxBatchBytes)
+	s.pace = newPace(spec)
 	s.denied, s.failing = false, false
 	var err error
 	if s.opened {

@@ -35,10 +35,8 @@ type Answer struct {
 	RetryAfter time.Duration
 	// Timeout tells that there was no answer in time.
 	Timeout bool
-	// Started tells that bytes of the body were handed to the network.
-	Started bool
-	// Bytes is the size of the body as sent.
-	Bytes int
+	// Size is the length of the body as sent, Bytes how much of it was handed to the network.
+	Size, Bytes int
 	// Body is the beginning of the remote's answer, for texts that name lines.
 	Body []byte
 }

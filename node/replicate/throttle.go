@@ -49,7 +49,7 @@ type bodySource struct {
 	ctx      context.Context
 	content  []byte
 	throttle *throttle
-	started  atomic.Bool
+	taken    atomic.Int64 // bytes that were handed to the network, over all readers
 
 	mu       sync.Mutex // held while a reader copies
 	finished bool
@@ -86,8 +86,8 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	s.started.Store(true)
 	n = copy(p, s.content[r.at:r.at+n])
+	s.taken.Add(int64(n))
 	r.at += n
 	return n, nil
 }

@@ -1,0 +1,57 @@
+# The two commands of the README are `make run` and `make test`; both need nothing but Go.
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PKG      := github.com/holdfast-telemetry/holdfast
+LDFLAGS  := -s -w -X $(PKG)/internal/version.version=$(VERSION)
+TARGETS  := linux/amd64 linux/arm64 linux/arm windows/amd64 windows/arm64 darwin/amd64 darwin/arm64
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+ERRCHECK    := github.com/kisielk/errcheck@v1.30.0
+INEFFASSIGN := github.com/gordonklaus/ineffassign@v0.2.0
+
+export CGO_ENABLED = 0
+
+.PHONY: run build test unit e2e lint fuzz bench dist clean
+
+run: build ## build and start a node in this folder
+	./bin/holdfast run
+
+build: ## build bin/holdfast
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+test: lint unit e2e ## everything that must hold
+
+unit: ## fast, hermetic tests of every room, with the race detector
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
+
+e2e: build ## the built program against real peers; the peers are built once into a cache outside the tree
+	$(GO) test -tags e2e -timeout 30m -count 1 -v ./e2e/...
+
+lint:
+	@test -z "$$(gofmt -l cmd internal node e2e bench)" || { gofmt -l cmd internal node e2e bench; echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet -tags e2e ./...
+	$(GO) run $(STATICCHECK) -tags e2e ./...
+	$(GO) run $(ERRCHECK) -tags e2e -exclude .errcheck ./...
+	$(GO) run $(INEFFASSIGN) ./...
+	@for t in windows/amd64 darwin/arm64 linux/arm; do echo "vet $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) vet ./... || exit 1; done
+
+FUZZTIME ?= 30s
+fuzz: ## every fuzz target for FUZZTIME
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	  done; done
+
+bench: build ## figures side by side with the peers; see bench/README.md
+	$(GO) run ./bench/side -holdfast bin/holdfast
+
+dist: ## all targets into dist/
+	@for t in $(TARGETS); do \
+	  os=$${t%/*}; arch=$${t#*/}; ext=; [ $$os = windows ] && ext=.exe; \
+	  echo "dist/holdfast-$$os-$$arch$$ext"; \
+	  GOOS=$$os GOARCH=$$arch GOARM=7 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/holdfast-$$os-$$arch$$ext ./cmd/holdfast || exit 1; \
+	done
+
+clean:
+	rm -rf bin dist

@@ -1,0 +1,152 @@
+// Package peer builds and runs other people's programs for end-to-end tests and benchmarks.
+//
+// Each folder of e2e/peers is a Go module of its own that pins the versions of one program and names its commands in a file
+// that is never compiled. Build compiles them once and keeps the binaries in a cache; Start runs one as long as a test lasts.
+// Peers are built without cgo and never installed anywhere else.
+package peer
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// Build returns the folder with the commands of e2e/peers/<name>, which it compiles when the cache does not have them. The
+// cache is $HOLDFAST_PEER_CACHE, or holdfast-peers in the user's cache folder.
+func Build(ctx context.Context, name string) (string, error) {
+	module, err := find(filepath.Join("e2e", "peers", name))
+	if err != nil {
+		return "", err
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return "", err
+	}
+	key, err := key(module)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, name+"-"+key)
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", fmt.Errorf("making the peer cache: %w", err)
+	}
+	tmp, err := os.MkdirTemp(cache, name+"-*.tmp")
+	if err != nil {
+		return "", fmt.Errorf("making the peer cache: %w", err)
+	}
+	defer os.RemoveAll(tmp)
+	if err := compile(ctx, module, tmp); err != nil {
+		return "", fmt.Errorf("building peer %s: %w", name, err)
+	}
+	// Another test may have built the same meanwhile: the first one stays.
+	if err := os.Rename(tmp, dir); err != nil {
+		if _, serr := os.Stat(dir); serr != nil {
+			return "", fmt.Errorf("keeping peer %s: %w", name, err)
+		}
+	}
+	return dir, nil
+}
+
+// Executable returns the path of a command in a folder that Build returned.
+func Executable(dir, command string) string {
+	if runtime.GOOS == "windows" {
+		command += ".exe"
+	}
+	return filepath.Join(dir, command)
+}
+
+// find returns the absolute path of a folder of this repository, looked for from the working folder upwards.
+func find(rel string) (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		p := filepath.Join(dir, rel)
+		if _, err := os.Stat(filepath.Join(p, "go.mod")); err == nil {
+			return p, nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", fmt.Errorf("%s: no such peer above the working folder", rel)
+		}
+		dir = up
+	}
+}
+
+func cacheDir() (string, error) {
+	if dir := os.Getenv("HOLDFAST_PEER_CACHE"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("finding the peer cache (set HOLDFAST_PEER_CACHE): %w", err)
+	}
+	return filepath.Join(dir, "holdfast-peers"), nil
+}
+
+// key changes whenever the binaries would.
+func key(module string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	for _, f := range []string{"go.mod", "go.sum", "peers.go", flagsFile} {
+		text, err := os.ReadFile(filepath.Join(module, f))
+		if err != nil && !(f == flagsFile && errors.Is(err, fs.ErrNotExist)) {
+			return "", fmt.Errorf("reading the peer's module: %w", err)
+		}
+		fmt.Fprintf(h, "%d\n", len(text))
+		h.Write(text)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:16], nil
+}
+
+// compile builds the commands that the module's peers.go imports into dir. (go list needs -e: a command cannot really be imported.)
+func compile(ctx context.Context, module, dir string) error {
+	out, err := run(ctx, module, "go", "list", "-e", "-tags", "peers", "-f", `{{join .Imports "\n"}}`, ".")
+	if err != nil {
+		return err
+	}
+	commands := strings.Fields(string(out))
+	if len(commands) == 0 {
+		return errors.New("peers.go imports no command")
+	}
+	args := []string{"build", "-trimpath", "-ldflags=-s -w"}
+	if flags, err := os.ReadFile(filepath.Join(module, flagsFile)); err == nil {
+		args = append(args, strings.Split(strings.TrimSpace(string(flags)), "\n")...)
+	}
+	for _, c := range commands {
+		if _, err := run(ctx, module, "go", append(args, "-o", Executable(dir, path.Base(c)), c)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flagsFile is the optional file of a peer's module with arguments for go build, one a line.
+const flagsFile = "flags"
+
+func run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false -mod=readonly")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return out, nil
+}
