@@ -59,7 +59,6 @@ func (e endpoint) allowed() string { return strings.Join(slices.Sorted(maps.Keys
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := &answer{ResponseWriter: w, now: h.Now}
-	a.extend() // what the connection's last answer has left may have passed
 	start := h.Now()
 	defer func() {
 		h.metrics.observe(r, a, h.Now().Sub(start))

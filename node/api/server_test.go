@@ -188,40 +188,6 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestIdleConnectionKeepsNoOldDeadline(t *testing.T) {
-	n := start(t)
-	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n.ServeHTTP(w, r)
-		// as if the connection was idle for longer than an answer may take
-		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Hour)); err != nil {
-			t.Error(err)
-		}
-		w.(http.Flusher).Flush()
-		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(-time.Hour)); err != nil {
-			t.Error(err)
-		}
-	})
-	s, _ := serve(t, h, ServerOptions{})
-	c, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
-	in := bufio.NewReader(c)
-	for i := range 2 {
-		if _, err := io.WriteString(c, "GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		r, err := http.ReadResponse(in, nil)
-		if err != nil {
-			t.Fatalf("request %d: %v", i, err)
-		}
-		if _, err := io.Copy(io.Discard, r.Body); err != nil || r.Body.Close() != nil || r.StatusCode != 204 {
-			t.Fatalf("request %d: %d, %v", i, r.StatusCode, err)
-		}
-	}
-}
-
 func TestHugeHeaderIsRefused(t *testing.T) {
 	s, _ := serve(t, start(t), ServerOptions{})
 	c, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "http://"))

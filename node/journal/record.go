@@ -131,14 +131,18 @@ func seal(b []byte, s sums, p Position) {
 	le.PutUint32(b[offCRC:], crc32.Update(s.whole, castagnoli, pos))
 }
 
+// plausible tells what can be told cheaply: a scan for the next record asks it at every byte.
+func plausible(b []byte) bool {
+	length := le.Uint32(b[offLength:])
+	return length >= headSize && length <= maxPayload && le.Uint16(b[offReserved:]) == 0
+}
+
 // decodeHead reads the first offBody bytes of a record. It fails unless the head's checksum matches.
 func decodeHead(b []byte) (head, error) {
 	if len(b) < offBody {
 		return head{}, errCutShort
 	}
-	length := le.Uint32(b[offLength:])
-	// The cheap conditions come first: a scan for the next record asks them at every byte.
-	if length < headSize || length > maxPayload || b[offReserved]|b[offReserved+1] != 0 {
+	if !plausible(b) {
 		return head{}, errHead
 	}
 	sum := crc32.Update(0, castagnoli, b[offKind:offBody])
@@ -148,7 +152,7 @@ func decodeHead(b []byte) (head, error) {
 		return head{}, errHead
 	}
 	h := head{
-		length:   length,
+		length:   le.Uint32(b[offLength:]),
 		position: Position(le.Uint64(b[offPosition:])),
 		kind:     Kind(b[offKind]),
 		codec:    b[offCodec],

@@ -142,27 +142,42 @@ func (s *scanner) resync(sp span) (span, error) {
 	if whole {
 		bound = sp.end
 	}
-	off := sp.off + 1
-	for ; off < bound; off++ {
-		h, err := s.headAt(off)
-		if err != nil {
-			if !isDamage(err) {
-				return span{}, err
-			}
-			continue
-		}
-		if off+h.size() <= s.limit && (!sp.known || h.position > sp.head.position) {
-			break
-		}
+	least := s.next
+	if sp.known {
+		least = sp.head.position + 1
+	}
+	off, err := s.find(sp.off+1, bound, least)
+	if err != nil {
+		return span{}, err
 	}
 	if off == bound {
 		sp.torn = !whole // bound is the limit then
 	}
-	sp.end, s.pos = off, off
-	if sp.known {
-		s.next = sp.head.position + 1
-	}
+	sp.end, s.pos, s.next = off, off, least
 	return sp, nil
+}
+
+// find returns the offset of the first intact head from off on whose position is at least least and whose record ends
+// within the limit, or bound.
+func (s *scanner) find(off, bound int64, least Position) (int64, error) {
+	for off < bound && off+offBody <= s.limit {
+		b, err := s.at(off, int(min(readChunk, s.limit-off)))
+		if err != nil {
+			return 0, err
+		}
+		n := min(len(b)-offBody+1, int(bound-off))
+		for i := range n {
+			if !plausible(b[i:]) {
+				continue
+			}
+			h, err := decodeHead(b[i:])
+			if err == nil && h.position >= least && off+int64(i)+h.size() <= s.limit {
+				return off + int64(i), nil
+			}
+		}
+		off += int64(n)
+	}
+	return bound, nil
 }
 
 func isDamage(err error) bool {
