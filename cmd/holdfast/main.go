@@ -13,5 +13,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	os.Exit(cli.Main(ctx, cli.Options{Name: os.Args[0]}, os.Args[1:]))
+	os.Exit(cli.Main(ctx, cli.Options{
+		Name:   os.Args[0],
+		Checks: []cli.Check{cli.JournalCheck("journal/*")},
+	}, os.Args[1:]))
 }

@@ -12,16 +12,16 @@ import (
 // Severity weighs a finding.
 type Severity string
 
-// The severities. Only Broken and Lost make the exit code 1.
+// The severities. Damaged and Failed make the exit code 1.
 const (
 	// Fine tells what was looked at and found whole.
 	Fine Severity = "ok"
-	// Noted is worth knowing and costs nothing.
+	// Noted is worth knowing and cost nothing.
 	Noted Severity = "note"
-	// Lost tells of data that is gone; the rest works on.
-	Lost Severity = "lost"
-	// Broken keeps something from working until it is mended.
-	Broken Severity = "broken"
+	// Damaged tells of a damaged place; What says what it costs.
+	Damaged Severity = "damaged"
+	// Failed tells that a check could not be made.
+	Failed Severity = "failed"
 )
 
 // Finding is what a check found at one place.
@@ -110,7 +110,7 @@ func (a *app) runChecks(ctx context.Context, dir string, p printer, checks []Che
 		err := c.Run(ctx, dir, func(f Finding) {
 			outcome.Findings = append(outcome.Findings, f)
 			t.add(c.Name, f.Severity, f.Where, f.What, f.Mend)
-			if f.Severity == Lost || f.Severity == Broken {
+			if f.Severity == Damaged || f.Severity == Failed {
 				bad++
 			}
 		})
@@ -120,7 +120,7 @@ func (a *app) runChecks(ctx context.Context, dir string, p printer, checks []Che
 		if err != nil {
 			bad++
 			outcome.Error = err.Error()
-			t.add(c.Name, Broken, dir, "the check could not be made: "+err.Error(), "")
+			t.add(c.Name, Failed, dir, "the check could not be made: "+err.Error(), "")
 		}
 		outcomes = append(outcomes, outcome)
 	}

@@ -21,7 +21,7 @@ func checkOf(name string, err error, findings ...Finding) Check {
 func TestDoctorRunsEveryCheckAndTellsWhatToDo(t *testing.T) {
 	t.Chdir(t.TempDir()) // so that the folder's name is not in the way of the columns
 	s := setting{options: Options{Checks: []Check{
-		checkOf("journal", nil, Finding{Fine, "journal/a", "12 records", ""}, Finding{Lost, "journal/b/1.seg:512", "records 3 to 3 are damaged", "nothing: they are counted as a gap"}),
+		checkOf("journal", nil, Finding{Fine, "journal/a", "12 records", ""}, Finding{Damaged, "journal/b/1.seg:512", "records 3 to 3 are damaged", "nothing: they are counted as a gap"}),
 		checkOf("store", errors.New("no manifest")),
 	}}}
 	for name, args := range map[string][]string{

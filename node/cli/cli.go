@@ -51,7 +51,7 @@ type app struct {
 // that executes it by itself has cobra's.
 func New(o Options) *cobra.Command {
 	a := &app{Options: o, build: version.Get()}
-	a.Name = strings.TrimSuffix(filepath.Base(orElse(o.Name, "holdfast")), ".exe")
+	a.Name = strings.TrimSuffix(strings.ToLower(filepath.Base(orElse(o.Name, "holdfast"))), ".exe")
 	if a.In == nil {
 		a.In = os.Stdin
 	}
@@ -122,7 +122,11 @@ func Main(ctx context.Context, o Options, args []string) int {
 		return ExitDone
 	}
 	var quiet *silentError
-	if !errors.As(err, &quiet) {
+	switch {
+	case errors.As(err, &quiet):
+	case errors.Is(err, context.Canceled):
+		_, _ = fmt.Fprintln(root.ErrOrStderr(), "Error: interrupted")
+	default:
 		_, _ = fmt.Fprintf(root.ErrOrStderr(), "Error: %v\n", err)
 	}
 	var usage *usageError

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -124,3 +127,40 @@ func TestConfigWithAUserSignsIn(t *testing.T) {
 		t.Errorf("the file has the password in clear (%v):\n%s", err, text)
 	}
 }
+
+func TestTokenOfARemoteIsReadFromALineWhenItIsNotGiven(t *testing.T) {
+	host := play(t, findOrg, get("/api/v2/orgs?orgID="+orgID, orgsJSON), post("/api/v2/remotes",
+		`{"name":"central","orgID":"`+orgID+`","remoteURL":"https://central:8086","remoteAPIToken":"from a pipe","allowInsecureTLS":false}`, remoteJSON))
+	s := at(t, host)
+	s.stdin = "from a pipe"
+	if got := s.run(t, "remote", "create", "-n", "central", "--remote-url", "https://central:8086"); got.code != ExitDone || strings.Contains(got.String(), "from a pipe") {
+		t.Errorf("%s", got)
+	}
+	s = at(t, play(t))
+	if got := s.run(t, "remote", "create", "-n", "central", "--remote-url", "https://central:8086"); got.code != ExitUsage || !strings.Contains(got.errors, "--remote-api-token") {
+		t.Errorf("no token: %s", got)
+	}
+}
+
+func TestInterruptEndsAQuestion(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	in, typed := io.Pipe()
+	defer func() { _ = typed.Close() }()
+	host := play(t, get("/api/v2/setup", `{"allowed":true}`))
+	var errs bytes.Buffer
+	asked := writerFunc(func(p []byte) (int, error) {
+		if strings.Contains(string(p), "username") {
+			cancel()
+		}
+		return errs.Write(p)
+	})
+	env := fresh(t, host).env
+	code := Main(ctx, Options{In: in, Out: io.Discard, Err: asked, Getenv: func(name string) string { return env[name] }}, []string{"setup"})
+	if code != ExitFailed || !strings.HasSuffix(errs.String(), "Error: interrupted\n") {
+		t.Errorf("exit %d\n%s", code, errs.String())
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

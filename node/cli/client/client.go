@@ -65,7 +65,7 @@ func New(o Options) (*Client, error) {
 		transport = &debugTransport{next: transport, out: o.Debug}
 	}
 	return &Client{
-		base: base, http: &http.Client{Transport: transport}, token: o.Token, agent: o.UserAgent, header: o.Header,
+		base: base, http: &http.Client{Transport: transport, CheckRedirect: checkRedirect}, token: o.Token, agent: o.UserAgent, header: o.Header,
 	}, nil
 }
 
@@ -76,6 +76,16 @@ func newTransport(insecureTLS bool) *http.Transport {
 		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} // the user asked for it by --skip-verify
 	}
 	return t
+}
+
+// checkRedirect follows a redirect only where it stays the same request to the same server: a body may hold passwords, and a
+// POST that became a GET would do nothing and seem to succeed.
+func checkRedirect(next *http.Request, before []*http.Request) error {
+	first := before[0]
+	if next.URL.Host != first.URL.Host || next.Method != first.Method || len(before) > 3 {
+		return fmt.Errorf("it redirects to %s: name that address as the host if it is the right one", next.URL.Redacted())
+	}
+	return nil
 }
 
 // Host returns the server's address without credentials, for messages.
