@@ -2,6 +2,7 @@ package journal
 
 import (
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -326,4 +327,26 @@ func TestReadersGoOnWhileSegmentsAreDropped(t *testing.T) {
 		mustAppend(t, j, points(i+1, 3))
 	}
 	wg.Wait()
+}
+
+func TestRecordAsLargeAsTheBoundAllowsFindsRoom(t *testing.T) {
+	o := Options{Dir: "/j", FS: newMemFS(), MaxBytes: 16 << 10}
+	j := open(t, o)
+	fill(t, j, 50)
+	noise := make([]byte, 16<<10-2*headerSize-offBody)
+	rnd := rand.NewChaCha8([32]byte{1})
+	if _, err := rnd.Read(noise); err != nil {
+		t.Fatal(err)
+	}
+	for p := Position(51); p < 55; p++ {
+		if got := mustAppend(t, j, Record{Kind: Points, Count: 1, Body: noise}); got != p {
+			t.Fatalf("position %d, want %d", got, p)
+		}
+		if _, size, _ := j.kept(); size > o.MaxBytes {
+			t.Fatalf("%d bytes are kept", size)
+		}
+	}
+	if _, err := j.Append(t.Context(), Record{Kind: Points, Count: 1, Body: append(noise, 1)}); !errors.Is(err, ErrTooLarge) {
+		t.Fatalf("append of one byte more returned %v", err)
+	}
 }

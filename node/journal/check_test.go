@@ -108,7 +108,7 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
-	j = reopen(t, j, o) // registers again
+	reopen(t, j, o) // registers again
 	if got := gather(t, reg)["holdfast_journal_segments"]; got != float64(segments) {
 		t.Errorf("%v segments after reopen, want %d", got, segments)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -102,8 +103,8 @@ func TestFailedSyncStopsTheJournalForGood(t *testing.T) {
 	if _, last := j.Bounds(); last != 1 {
 		t.Fatalf("the last durable record is %d, want 1", last)
 	}
-	if err := j.Close(); err != nil {
-		t.Fatal(err)
+	if err := j.Close(); !errors.Is(err, ErrFailed) {
+		t.Fatalf("close returned %v", err)
 	}
 }
 
@@ -285,62 +286,59 @@ func TestSegmentThatCannotBeDeletedIsDeletedLater(t *testing.T) {
 }
 
 func TestPowerCutCostsNothingThatWasAcknowledged(t *testing.T) {
-	for seed := range uint64(300) {
-		rnd := rand.New(rand.NewPCG(seed, 7))
-		disk := newMemFS()
-		o := Options{Dir: "/j", FS: disk, SegmentBytes: 700, CursorInterval: -1}
-		var acked []Record
-		cursorAt := Position(0)
-		for round := range 4 {
-			if err := useUntilPowerCut(t, &o, rnd, &acked, &cursorAt); err != nil {
+	dropped := 0
+	for seed := range uint64(400) {
+		p := powerCuts{rnd: rand.New(rand.NewPCG(seed, 7))}
+		p.o = Options{Dir: "/j", FS: newMemFS(), SegmentBytes: 700, CursorInterval: -1}
+		p.pins = seed%2 == 0
+		if !p.pins {
+			p.o.MaxBytes = 6 << 10
+		}
+		for round := range 5 {
+			if err := p.useUntilPowerCut(t); err != nil {
 				t.Fatalf("seed %d, round %d: %v", seed, round, err)
 			}
 		}
+		dropped += p.dropped
+	}
+	if dropped == 0 {
+		t.Fatal("nothing was ever dropped")
 	}
 }
 
-// useUntilPowerCut opens the journal, verifies that what was acknowledged before is there, uses it, and replaces its disk
-// by one that lost power at a random moment.
-func useUntilPowerCut(t *testing.T, o *Options, rnd *rand.Rand, acked *[]Record, cursorAt *Position) error {
-	disk := o.FS.(*memFS)
-	j, err := Open(*o)
+// powerCuts is a journal on a disk that loses power again and again.
+type powerCuts struct {
+	rnd    *rand.Rand
+	o      Options
+	pins   bool
+	acked  []Record // by position; those that nobody was told of and that were lost have no kind
+	cursor Position // was durable
+	// dropped counts the gaps that the bounds made.
+	dropped int
+}
+
+// useUntilPowerCut opens the journal, verifies it, uses it, and replaces its disk by one that lost power at a random moment.
+func (p *powerCuts) useUntilPowerCut(t *testing.T) error {
+	j, err := Open(p.o)
 	if err != nil {
 		return err
 	}
-	c, err := j.Cursor("remote", CursorOptions{Pins: true})
+	c, err := j.Cursor("remote", CursorOptions{Pins: p.pins})
 	if err != nil {
 		return err
 	}
-	if c.Position() < *cursorAt {
-		return fmt.Errorf("cursor is at %d, was durable at %d", c.Position(), *cursorAt)
+	if c.Position() < p.cursor {
+		return fmt.Errorf("cursor is at %d, was durable at %d", c.Position(), p.cursor)
 	}
-	first, last := j.Bounds()
-	if first > c.Position()+1 || int(last) < len(*acked) {
-		return fmt.Errorf("records %d to %d are there, %d were acknowledged and the cursor is at %d", first, last, len(*acked), c.Position())
+	p.cursor = c.Position()
+	if err := p.verify(t, j); err != nil {
+		return err
 	}
-	for _, g := range readAll(t, j, first) {
-		switch {
-		case g.gap != nil: // only of records that were being written when the power went
-			for p := g.gap.From; p <= g.gap.To; p++ {
-				if int(p) > len(*acked) {
-					*acked = append(*acked, Record{})
-				} else if (*acked)[p-1].Kind != 0 {
-					return g.gap
-				}
-			}
-		case int(g.Position) > len(*acked): // was written, was not acknowledged, and is kept from now on
-			*acked = append(*acked, g.Record)
-		case (*acked)[g.Position-1].Kind != 0:
-			if err := same(g.Record, (*acked)[g.Position-1], g.Position); err != nil {
-				return err
-			}
-		}
-	}
-	// The power goes at one of the next operations of the disk: everything fails from then on.
-	left := 1 + rnd.IntN(40)
+	disk := p.o.FS.(*memFS)
 	var after *memFS
-	seed := rnd.Uint64()
-	disk.setFault(func(op, _ string) error {
+	left := 1 + p.rnd.IntN(60)
+	seed := p.rnd.Uint64()
+	disk.setFault(func(op, _ string) error { // the power goes at one of the next operations, and all fail from then on
 		if left--; left == 0 {
 			disk.mu.Unlock()
 			after = disk.powerCut(rand.New(rand.NewPCG(seed, 1)))
@@ -351,25 +349,79 @@ func useUntilPowerCut(t *testing.T, o *Options, rnd *rand.Rand, acked *[]Record,
 		}
 		return nil
 	})
-	for i := 0; ; i++ {
-		r := points(rnd.IntN(1000), 1+rnd.IntN(6))
-		p, err := j.Append(t.Context(), r)
-		if err != nil {
-			break
-		}
-		if int(p) != len(*acked)+1 {
-			return fmt.Errorf("position %d, want %d", p, len(*acked)+1)
-		}
-		*acked = append(*acked, r)
-		if i%5 == 4 && c.Advance(p-2) == nil {
-			*cursorAt = p - 2
-		}
-	}
+	err = p.append(t, j, c)
 	_ = j.Close() // the disk is gone
 	disk.mu.Lock()
 	defer disk.mu.Unlock()
-	o.FS = after
+	p.o.FS = after
+	return err
+}
+
+// verify reads everything behind the cursor.
+func (p *powerCuts) verify(t *testing.T, j *Journal) error {
+	next := p.cursor + 1
+	for _, g := range readAll(t, j, next) {
+		if g.gap != nil {
+			if g.gap.From != next {
+				return fmt.Errorf("%v where %d is due", g.gap, next)
+			}
+			next = g.gap.To + 1
+			if err := p.mayMiss(j, g.gap); err != nil {
+				return err
+			}
+			continue
+		}
+		if g.Position != next {
+			return fmt.Errorf("record %d where %d is due", g.Position, next)
+		}
+		next++
+		if int(g.Position) > len(p.acked) { // was written, was not acknowledged, and is kept from now on
+			p.acked = append(p.acked, g.Record)
+		} else if want := p.acked[g.Position-1]; want.Kind != 0 {
+			if err := same(g.Record, want, g.Position); err != nil {
+				return err
+			}
+		}
+	}
+	if int(next) <= len(p.acked) {
+		return fmt.Errorf("reading ended before %d, %d were acknowledged", next, len(p.acked))
+	}
 	return nil
+}
+
+// mayMiss verifies that a gap is of dropped records, or of such that were being written when the power went.
+func (p *powerCuts) mayMiss(j *Journal, g *Gap) error {
+	first, _ := j.Bounds()
+	if g.Reason == ReasonDropped && !p.pins && g.To < first {
+		p.dropped++
+		return nil
+	}
+	for at := g.From; at <= g.To; at++ {
+		if int(at) > len(p.acked) {
+			p.acked = append(p.acked, Record{})
+		} else if p.acked[at-1].Kind != 0 {
+			return fmt.Errorf("%w: %w", g, g.Err)
+		}
+	}
+	return nil
+}
+
+// append appends until the power goes.
+func (p *powerCuts) append(t *testing.T, j *Journal, c Cursor) error {
+	for i := 0; ; i++ {
+		r := points(p.rnd.IntN(1000), 1+p.rnd.IntN(6))
+		at, err := j.Append(t.Context(), r)
+		if err != nil {
+			return nil
+		}
+		if int(at) != len(p.acked)+1 {
+			return fmt.Errorf("position %d, want %d", at, len(p.acked)+1)
+		}
+		p.acked = append(p.acked, r)
+		if i%9 == 8 && c.Advance(at-4) == nil {
+			p.cursor = max(p.cursor, at-4)
+		}
+	}
 }
 
 func TestPeriodicSyncShowsReadersDurableRecordsOnly(t *testing.T) {
@@ -518,4 +570,67 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	if _, err := Open(o); errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("a missing segment keeps the journal from opening: %v", err)
 	}
+}
+
+func TestNewFoldersAreMadeDurableLevelByLevel(t *testing.T) {
+	disk := newMemFS()
+	open(t, Options{Dir: "/data/buckets/1/journal", FS: disk})
+	for _, dir := range []string{"/", "/data", "/data/buckets", "/data/buckets/1", "/data/buckets/1/journal"} {
+		if !slices.Contains(disk.synced, dir) {
+			t.Errorf("%s was not synced; synced were %v", dir, disk.synced)
+		}
+	}
+}
+
+func TestCloseTellsThatTheLastSyncFailed(t *testing.T) {
+	disk := newMemFS()
+	j := open(t, Options{Dir: "/j", FS: disk, Sync: SyncPeriodic, SyncInterval: time.Hour})
+	mustAppend(t, j, points(0, 1))
+	disk.failOn("sync", segmentSuffix, syscall.EIO)
+	if err := j.Close(); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("close returned %v", err)
+	}
+}
+
+func TestUnreadableSectorHidesNoRecordBeforeIt(t *testing.T) {
+	disk := newMemFS()
+	j := open(t, Options{Dir: "/j", FS: &badSector{memFS: disk, at: 3000}, SegmentBytes: 1 << 20})
+	all := fill(t, j, 60)
+	r, err := j.ReadFrom(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for ; err == nil; n++ {
+		var rec Record
+		if rec, err = r.Next(); err == nil {
+			err = same(rec, all[n], Position(n+1))
+		}
+	}
+	if !errors.Is(err, syscall.EIO) || n < 10 || n == len(all) {
+		t.Fatalf("reading ended at record %d with %v", n, err)
+	}
+}
+
+// badSector is a disk on which one byte of each segment cannot be read.
+type badSector struct {
+	*memFS
+	at int64
+}
+
+func (b *badSector) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
+	f, err := b.memFS.OpenFile(name, flag, perm)
+	return &badSectorFile{f, b.at}, err
+}
+
+type badSectorFile struct {
+	File
+	at int64
+}
+
+func (f *badSectorFile) ReadAt(p []byte, off int64) (int, error) {
+	if off <= f.at && f.at < off+int64(len(p)) {
+		return 0, syscall.EIO
+	}
+	return f.File.ReadAt(p, off)
 }

@@ -59,6 +59,34 @@ func checkDecoded(t *testing.T, sp span, b []byte) {
 	}
 }
 
+// FuzzSealedRecord gives the decoder records whose checksums match and whose fields are anything.
+func FuzzSealedRecord(f *testing.F) {
+	files, _, _ := small(f, true)
+	b := files["/j/"+segmentName(1)][headerSize:]
+	f.Add(uint64(1), b[offKind:offBody], b[offBody:prefixSize+le.Uint32(b)])
+	f.Add(uint64(1<<63), make([]byte, offBody-offKind), []byte{0xff, 0xff, 0xff, 0x7f})
+	f.Fuzz(func(t *testing.T, position uint64, fields, body []byte) {
+		b := make([]byte, offBody)
+		copy(b[offKind:], fields[:min(len(fields), offBody-offKind)])
+		b = append(b, body...)
+		le.PutUint32(b, uint32(len(b)-prefixSize))
+		seal(b, unsealedSums(b), Position(position))
+		sc := &scanner{next: 1}
+		sc.src, sc.limit = bytes.NewReader(b), int64(len(b))
+		sp, err := sc.step()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sp.err != nil {
+			if le.Uint16(b[offReserved:]) == 0 && position > 0 && le.Uint32(b[offBodySize:]) <= MaxBody && le.Uint32(b[offCount:]) < 1<<31 {
+				t.Fatalf("a record with matching checksums is not taken: %v", sp.err)
+			}
+			return
+		}
+		checkDecoded(t, sp, b)
+	})
+}
+
 // FuzzSlots gives any bytes as a slot file.
 func FuzzSlots(f *testing.F) {
 	files, _, _ := small(f, true)

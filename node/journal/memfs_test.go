@@ -25,6 +25,8 @@ type memFS struct {
 	// "remove", "rename", "syncdir", "mkdir"). A shortWrite error lets that many bytes through.
 	fault func(op, name string) error
 	ops   map[string]int // how often each operation was done
+	// synced are the folders that were synced, in order.
+	synced []string
 }
 
 type memFile struct {
@@ -131,15 +133,19 @@ func (memEntry) IsDir() bool                { return false }
 func (memEntry) Type() fs.FileMode          { return 0 }
 func (memEntry) Info() (fs.FileInfo, error) { return nil, errors.ErrUnsupported }
 
-func (m *memFS) MkdirAll(dir string, _ fs.FileMode) error {
+func (m *memFS) Mkdir(dir string, _ fs.FileMode) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.do("mkdir", dir); err != nil {
 		return err
 	}
-	for ; !m.dirs[dir]; dir = filepath.Dir(dir) {
-		m.dirs[dir] = true
+	if m.dirs[dir] {
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: fs.ErrExist}
 	}
+	if !m.dirs[filepath.Dir(dir)] {
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: fs.ErrNotExist}
+	}
+	m.dirs[dir] = true
 	return nil
 }
 
@@ -177,6 +183,7 @@ func (m *memFS) SyncDir(dir string) error {
 	if err := m.do("syncdir", dir); err != nil {
 		return err
 	}
+	m.synced = append(m.synced, dir)
 	maps.DeleteFunc(m.durable, func(name string, _ *memFile) bool { return filepath.Dir(name) == dir })
 	for name, f := range m.now {
 		if filepath.Dir(name) == dir {

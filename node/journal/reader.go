@@ -144,7 +144,7 @@ func (r *reader) before(first Position) error {
 		return nil
 	}
 	if known && covered == g.To-g.From+1 {
-		g.Points = int(points)
+		g.Points = int(min(points, math.MaxInt))
 	}
 	if g.MinTime > g.MaxTime {
 		g.MinTime, g.MaxTime = r.unknownTimes(g.Points)
@@ -195,7 +195,6 @@ func (r *reader) damage(sp span) {
 		r.lost.add(&sp.head)
 	}
 	r.j.m.damaged.WithLabelValues("record").Inc()
-	r.j.log.Warn("journal record is damaged and was skipped", "file", r.seg.path, "offset", sp.off, "bytes", sp.end-sp.off, "damage", sp.err)
 }
 
 // gap returns the *Gap from r.next to to and goes on behind it; behind is the next record, nil at the end.

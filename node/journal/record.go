@@ -162,7 +162,7 @@ func decodeHead(b []byte) (head, error) {
 		maxTime:  int64(le.Uint64(b[offMaxTime:])),
 		accepted: int64(le.Uint64(b[offAccepted:])),
 	}
-	if h.position == 0 || h.bodySize > MaxBody {
+	if h.position == 0 || h.bodySize > MaxBody || h.count > math.MaxInt32 {
 		return head{}, errHead
 	}
 	return h, nil
@@ -205,7 +205,7 @@ func (r *Record) validate() error {
 	switch {
 	case len(r.Body) > MaxBody:
 		return fmt.Errorf("%w: body of %d bytes, at most %d are possible; write in smaller batches", ErrTooLarge, len(r.Body), MaxBody)
-	case r.Count < 0 || r.Count > math.MaxUint32:
+	case r.Count < 0 || r.Count > math.MaxInt32:
 		return fmt.Errorf("journal: record with a count of %d", r.Count)
 	case r.Kind == 0:
 		return errors.New("journal: record without a kind")

@@ -34,6 +34,9 @@ func (w *window) at(off int64, n int) ([]byte, error) {
 	w.buf = w.buf[:size]
 	w.off = off
 	m, err := w.src.ReadAt(w.buf, off)
+	if m < n && size > int64(n) {
+		m, err = w.src.ReadAt(w.buf[:n], off) // what is unreadable may lie behind what is asked for
+	}
 	if m < n {
 		w.buf = w.buf[:0]
 		if err == nil || errors.Is(err, io.EOF) {
