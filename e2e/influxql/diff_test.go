@@ -4,16 +4,17 @@
 package influxql_test
 
 import (
-	"bytes"
+	"bufio"
 	"cmp"
-	"context"
-	"errors"
+	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,25 +25,30 @@ import (
 	"github.com/holdfast-telemetry/holdfast/node/query/querytest"
 )
 
+var update = flag.Bool("update", false, "record InfluxDB's answers for the tests of node/query")
+
 // oracle is a server that has the dataset in database d.
 type oracle struct{ url string }
 
 func startOracle(t testing.TB) *oracle {
 	db := peer.StartInfluxDB(t.Context(), t, "")
 	o := &oracle{db.URL}
-	if _, err := o.do(http.MethodPost, "/query?q=CREATE+DATABASE+d", ""); err != nil {
+	if _, err := o.do(http.MethodPost, "/query?q=CREATE+DATABASE+d", "", ""); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := o.do(http.MethodPost, "/write?db=d", lineProtocol(dataset())); err != nil || len(text) > 0 {
+	if text, err := o.do(http.MethodPost, "/write?db=d", querytest.LineProtocol(querytest.Dataset()), ""); err != nil || len(text) > 0 {
 		t.Fatalf("writing the dataset: %v %s", err, text)
 	}
 	return o
 }
 
-func (o *oracle) do(method, path, body string) ([]byte, error) {
+func (o *oracle) do(method, path, body, accept string) ([]byte, error) {
 	req, err := http.NewRequest(method, o.url+path, strings.NewReader(body))
 	if err != nil {
 		return nil, err
+	}
+	if accept != "" {
+		req.Header.Set("Accept", accept)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -52,78 +58,78 @@ func (o *oracle) do(method, path, body string) ([]byte, error) {
 	return io.ReadAll(resp.Body)
 }
 
-// ask returns the server's answer to a query.
-func (o *oracle) ask(q string, more url.Values) (answer, []byte, error) {
+// text returns the server's response to a query.
+func (o *oracle) text(q, accept string, more url.Values) ([]byte, error) {
 	v := url.Values{"db": {"d"}, "q": {q}}
 	for k := range more {
 		v[k] = more[k]
 	}
-	text, err := o.do(http.MethodPost, "/query?"+v.Encode(), "")
+	return o.do(http.MethodPost, "/query?"+v.Encode(), "", accept)
+}
+
+// ask returns the server's answer to a query.
+func (o *oracle) ask(q string) (querytest.Answer, error) {
+	text, err := o.text(q, "", nil)
 	if err != nil {
-		return answer{}, nil, err
+		return querytest.Answer{}, err
 	}
-	a, err := decode(text)
+	a, err := querytest.Decode(text)
 	if err != nil {
-		return a, text, fmt.Errorf("decoding %s: %w", text, err)
+		return a, fmt.Errorf("decoding %s: %w", text, err)
 	}
 	a.Error = strings.TrimPrefix(a.Error, "error parsing query: ")
-	return a, text, nil
+	return a, nil
 }
 
-// holdfast answers with our executor over the same data in memory.
-type holdfast struct{ *query.Executor }
-
-func newHoldfast() holdfast {
+// newExecutor is our side: the same data in memory.
+func newExecutor() *query.Executor {
 	b := &querytest.Bucket{ChunkRows: 100}
-	b.Add(dataset()...)
-	return holdfast{query.NewExecutor(query.Options{Databases: querytest.NewServer("d", b)})}
-}
-
-func (h holdfast) ask(ctx context.Context, q string) (answer, error) {
-	var out bytes.Buffer
-	err := h.Execute(ctx, query.Request{Query: q, Database: "d", Now: time.Now()}, query.NewJSONEncoder(&out, query.EncodeOptions{}))
-	var perr *query.ParseError
-	if errors.As(err, &perr) {
-		return answer{Error: perr.Err.Error()}, nil
-	}
-	if err != nil {
-		return answer{}, err
-	}
-	return decode(out.Bytes())
+	b.Add(querytest.Dataset()...)
+	s := querytest.NewServer("d", b)
+	return query.NewExecutor(query.Options{Databases: s, Deleter: s})
 }
 
 // generated is how many queries are made up in each run. INFLUXQL_SEED makes others than the usual ones.
 const generated = 600
 
-func TestAnswersAreThoseOfInfluxDB(t *testing.T) {
-	theirs, ours := startOracle(t), newHoldfast()
-	queries := picked
+func queries(t testing.TB) []string {
 	seed, err := strconv.ParseUint(cmp.Or(os.Getenv("INFLUXQL_SEED"), "1"), 10, 64)
 	if err != nil {
 		t.Fatalf("INFLUXQL_SEED: %v", err)
 	}
-	g := generator{rand.New(rand.NewPCG(seed, 2))}
+	out := append([]string{}, picked...)
+	g := querytest.Generator{Rand: rand.New(rand.NewPCG(seed, 2))}
 	for range generated {
-		queries = append(queries, g.query())
+		out = append(out, g.Query())
 	}
+	return out
+}
+
+func TestAnswersAreThoseOfInfluxDB(t *testing.T) {
+	theirs, ours := startOracle(t), newExecutor()
+	all := queries(t)
 	met := map[string]int{}
 	same := 0
-	for _, q := range queries {
-		a, _, err := theirs.ask(q, nil)
+	var recorded []querytest.Recorded
+	for i, q := range all {
+		a, err := theirs.ask(q)
 		if err != nil {
 			t.Errorf("%s\n  theirs: %v", q, err)
 			continue
 		}
-		b, err := ours.ask(t.Context(), q)
+		b, err := querytest.Ask(t.Context(), ours, query.Request{Query: q, Database: "d", Now: time.Now()})
 		if err != nil {
 			t.Errorf("%s\n  ours: %v", q, err)
 			continue
 		}
-		d := difference(a, b)
+		d := querytest.Difference(a, b)
 		known := knownDifference(q)
 		switch {
 		case d == "" && known == "":
 			same++
+			if i < len(picked) {
+				recorded = append(recorded, querytest.Recorded{Query: q, Answer: a})
+			}
 		case d == "":
 			met[known] += 0
 		case known != "":
@@ -137,5 +143,35 @@ func TestAnswersAreThoseOfInfluxDB(t *testing.T) {
 			t.Errorf("no query shows the known difference %q", name)
 		}
 	}
-	t.Logf("%d queries, %d answered the same, %v known differences", len(queries), same, met)
+	t.Logf("%d queries, %d answered the same, %d known differences", len(all), same, len(met))
+	if *update {
+		record(t, recorded)
+	}
+}
+
+// maxRecorded is the size of the largest answer that is worth keeping.
+const maxRecorded = 1500
+
+// record keeps what InfluxDB answered, so that the tests of node/query need no InfluxDB.
+func record(t *testing.T, all []querytest.Recorded) {
+	f, err := os.Create(filepath.Join("..", "..", "node", "query", "testdata", "influxdb-1.8.10.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := bufio.NewWriter(f)
+	for _, r := range all {
+		text, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(text) <= maxRecorded && !strings.Contains(r.Query, "now()") {
+			fmt.Fprintf(w, "%s\n", text)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
 }

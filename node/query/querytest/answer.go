@@ -1,42 +1,53 @@
-//go:build e2e
-
-package influxql_test
+package querytest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/holdfast-telemetry/holdfast/node/query"
 )
 
-// answer is a decoded response of /query.
-type answer struct {
-	Results []result `json:"results"`
-	Error   string   `json:"error"`
+// Answer is a decoded response of /query.
+type Answer struct {
+	Results []Result `json:"results,omitempty"`
+	Error   string   `json:"error,omitempty"`
 }
 
-type result struct {
+// Result is the answer to one statement.
+type Result struct {
 	ID      int      `json:"statement_id"`
-	Series  []series `json:"series"`
-	Error   string   `json:"error"`
-	Partial bool     `json:"partial"`
+	Series  []Series `json:"series,omitempty"`
+	Error   string   `json:"error,omitempty"`
+	Partial bool     `json:"partial,omitempty"`
 }
 
-type series struct {
-	Name    string            `json:"name"`
-	Tags    map[string]string `json:"tags"`
-	Columns []string          `json:"columns"`
-	Values  [][]any           `json:"values"`
-	Partial bool              `json:"partial"`
+// Series is rows of a result.
+type Series struct {
+	Name    string            `json:"name,omitempty"`
+	Tags    map[string]string `json:"tags,omitempty"`
+	Columns []string          `json:"columns,omitempty"`
+	Values  [][]any           `json:"values,omitempty"`
+	Partial bool              `json:"partial,omitempty"`
 }
 
-func decode(text []byte) (answer, error) {
+// Recorded is an answer that was once given.
+type Recorded struct {
+	Query  string `json:"query"`
+	Answer Answer `json:"answer"`
+}
+
+// Decode reads an answer.
+func Decode(text []byte) (Answer, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
-	var a answer
+	var a Answer
 	err := d.Decode(&a)
 	return a, err
 }
@@ -47,7 +58,7 @@ var goTypes = regexp.MustCompile(`(iterator type: ).*`)
 func errorText(s string) string { return goTypes.ReplaceAllString(s, "${1}X") }
 
 // difference tells where two answers differ, "" when they do not.
-func difference(theirs, ours answer) string {
+func Difference(theirs, ours Answer) string {
 	if errorText(theirs.Error) != errorText(ours.Error) {
 		return fmt.Sprintf("error: theirs %q, ours %q", theirs.Error, ours.Error)
 	}
@@ -69,7 +80,7 @@ func difference(theirs, ours answer) string {
 	return ""
 }
 
-func differentSeries(a, b []series) string {
+func differentSeries(a, b []Series) string {
 	if len(a) != len(b) {
 		return fmt.Sprintf("series: theirs %d %s, ours %d %s", len(a), names(a), len(b), names(b))
 	}
@@ -96,7 +107,7 @@ func differentSeries(a, b []series) string {
 	return ""
 }
 
-func names(s []series) string {
+func names(s []Series) string {
 	var out []string
 	for i := range s {
 		out = append(out, fmt.Sprint(s[i].Name, s[i].Tags))
@@ -159,4 +170,27 @@ func sameValue(a, b any) bool {
 		return false
 	}
 	return math.Abs(f-g) <= 1e-9*math.Max(math.Max(math.Abs(f), math.Abs(g)), 1e-3)
+}
+
+// Ask returns an executor's answer. A query that does not parse is an answer with an error.
+func Ask(ctx context.Context, e *query.Executor, r query.Request) (Answer, error) {
+	var out bytes.Buffer
+	err := e.Execute(ctx, r, query.NewJSONEncoder(&out, query.EncodeOptions{}))
+	var perr *query.ParseError
+	if errors.As(err, &perr) {
+		return Answer{Error: perr.Err.Error()}, nil
+	}
+	if err != nil {
+		return Answer{}, err
+	}
+	return Decode(out.Bytes())
+}
+
+// DecodeRecorded reads a recorded answer.
+func DecodeRecorded(text []byte) (Recorded, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var r Recorded
+	err := d.Decode(&r)
+	return r, err
 }

@@ -1,6 +1,4 @@
-//go:build e2e
-
-package influxql_test
+package querytest
 
 import (
 	"fmt"
@@ -8,13 +6,13 @@ import (
 	"strings"
 )
 
-// generator makes queries that make sense for the dataset.
-type generator struct{ *rand.Rand }
+// Generator makes queries that make sense for the Dataset.
+type Generator struct{ *rand.Rand }
 
-func (g generator) one(of ...string) string { return of[g.IntN(len(of))] }
+func (g Generator) one(of ...string) string { return of[g.IntN(len(of))] }
 
 // some returns text with probability 1/n.
-func (g generator) some(n int, text string) string {
+func (g Generator) some(n int, text string) string {
 	if g.IntN(n) == 0 {
 		return text
 	}
@@ -25,7 +23,7 @@ var numeric = map[string][]string{"cpu": {"usage", "idle", "n"}, "tied": {"v", "
 
 var functions = []string{"count", "sum", "mean", "median", "mode", "spread", "stddev", "min", "max", "first", "last"}
 
-func (g generator) call(m string) string {
+func (g Generator) call(m string) string {
 	f := numeric[m][g.IntN(len(numeric[m]))]
 	if g.IntN(8) == 0 {
 		// Below 50 some intervals have no such rank, which InfluxDB takes for the end of its results.
@@ -41,7 +39,7 @@ func (g generator) call(m string) string {
 	return fmt.Sprintf("%s(%s)", name, f)
 }
 
-func (g generator) transform(call string) string {
+func (g Generator) transform(call string) string {
 	switch g.IntN(7) {
 	case 0:
 		return "derivative(" + call + ", 1m)"
@@ -59,14 +57,14 @@ func (g generator) transform(call string) string {
 	return "elapsed(" + call + ", 1s)"
 }
 
-func (g generator) rangeOf() string {
+func (g Generator) rangeOf() string {
 	from, to := g.IntN(3600)-300, 0
 	to = from + 60 + g.IntN(3600)
-	at := func(s int) string { return fmt.Sprintf("%ds", base.Unix()+int64(s)) }
+	at := func(s int) string { return fmt.Sprintf("%ds", Base.Unix()+int64(s)) }
 	return "time >" + g.some(2, "=") + " " + at(from) + " AND time <" + g.some(2, "=") + " " + at(to)
 }
 
-func (g generator) where(m string) string {
+func (g Generator) where(m string) string {
 	var out []string
 	if g.IntN(3) > 0 {
 		out = append(out, g.rangeOf())
@@ -90,7 +88,7 @@ func (g generator) where(m string) string {
 }
 
 // windows is a GROUP BY time() and its fill().
-func (g generator) windows() (by, fill string) {
+func (g Generator) windows() (by, fill string) {
 	by = "time(" + g.one("30s", "1m", "90s", "5m", "7m", "20m") + g.some(4, ", "+g.one("10s", "-20s", "2m")) + ")"
 	switch g.IntN(6) {
 	case 0:
@@ -105,8 +103,8 @@ func (g generator) windows() (by, fill string) {
 	return by, fill
 }
 
-// query makes one query.
-func (g generator) query() string {
+// Query makes one query.
+func (g Generator) Query() string {
 	m := g.one("cpu", "cpu", "tied", "sparse")
 	switch g.IntN(7) {
 	case 0:
@@ -121,7 +119,7 @@ func (g generator) query() string {
 	return g.windowed(m, true)
 }
 
-func (g generator) raw(m string) string {
+func (g Generator) raw(m string) string {
 	fields := []string{numeric[m][g.IntN(len(numeric[m]))]}
 	for range g.IntN(3) {
 		f := numeric[m][g.IntN(len(numeric[m]))]
@@ -138,7 +136,7 @@ func (g generator) raw(m string) string {
 		g.some(4, " ORDER BY time DESC") + limit
 }
 
-func (g generator) plain(m string) string {
+func (g Generator) plain(m string) string {
 	calls := []string{g.call(m)}
 	for range g.IntN(3) {
 		calls = append(calls, g.call(m))
@@ -146,7 +144,7 @@ func (g generator) plain(m string) string {
 	return "SELECT " + strings.Join(calls, ", ") + " FROM " + m + g.where(m) + " GROUP BY host" + g.some(5, " ORDER BY time DESC")
 }
 
-func (g generator) bounded(m string) string {
+func (g Generator) bounded(m string) string {
 	w := g.where(m)
 	if !strings.Contains(w, "time") {
 		if w == "" {
@@ -157,7 +155,7 @@ func (g generator) bounded(m string) string {
 	return w
 }
 
-func (g generator) windowed(m string, more bool) string {
+func (g Generator) windowed(m string, more bool) string {
 	calls := []string{g.call(m)}
 	for more && g.IntN(2) == 0 {
 		calls = append(calls, g.one(g.call(m), g.call(m)+" / "+g.call(m), g.call(m)+" * 2"))
@@ -167,7 +165,7 @@ func (g generator) windowed(m string, more bool) string {
 		g.some(5, " ORDER BY time DESC") + g.some(5, fmt.Sprintf(" LIMIT %d", 1+g.IntN(9)))
 }
 
-func (g generator) transformed(m string) string {
+func (g Generator) transformed(m string) string {
 	by, fill := g.windows()
 	if g.IntN(3) == 0 {
 		return "SELECT " + g.transform(numeric[m][g.IntN(len(numeric[m]))]) + " FROM " + m + g.where(m) + " GROUP BY host" +
@@ -177,13 +175,13 @@ func (g generator) transformed(m string) string {
 		g.some(5, " ORDER BY time DESC")
 }
 
-func (g generator) nested(m string) string {
+func (g Generator) nested(m string) string {
 	_, fill := g.windows()
 	by := "time(" + g.one("30s", "1m", "5m", "20m") + ")"
 	inner := "SELECT " + g.call(m) + " AS x, " + g.call(m) + " AS y FROM " + m + " GROUP BY " + by + ", host" + fill
 	outer := g.one("mean(x)", "max(y)", "sum(x), count(y)", "last(x)", "min(x), max(y)", "percentile(x, 50)", "spread(y)", "stddev(x)")
 	tail := g.one(" GROUP BY host", " GROUP BY time(20m), host", " GROUP BY time(10m), host fill(none)")
-	from := base.Unix() + int64(g.IntN(4)-1)*1200
+	from := Base.Unix() + int64(g.IntN(4)-1)*1200
 	within := fmt.Sprintf("time >= %ds AND time < %ds", from, from+1200+int64(g.IntN(1200)))
 	return "SELECT " + outer + " FROM (" + inner + ") WHERE " + within + tail
 }
