@@ -25,7 +25,7 @@ func (j *Journal) maintain(ticked bool) {
 	}
 	if ticked && j.o.Sync == SyncPeriodic {
 		if err := j.syncNow(); err != nil {
-			_ = j.fail(err) // stops the journal and logs why
+			j.log.Error("journal stopped: nothing more is accepted", "dir", j.o.Dir, "error", j.fail(err))
 			return
 		}
 	}
@@ -89,9 +89,12 @@ func (j *Journal) enoughFree(want uint64) bool {
 	}
 	free, err := j.fs.Free(j.o.Dir)
 	if err != nil {
-		j.log.Warn("free disk space is unknown; its bound is not kept", "dir", j.o.Dir, "error", err)
+		if !j.freeUnknown {
+			j.log.Warn("free disk space is unknown; its bound is not kept", "dir", j.o.Dir, "error", err)
+		}
 		free = want
 	}
+	j.freeUnknown = err != nil
 	j.free, j.freeAsked = free, now
 	return free >= want
 }

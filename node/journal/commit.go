@@ -44,7 +44,7 @@ func (j *Journal) Append(ctx context.Context, r Record) (Position, error) {
 	e := entries.Get().(*entry)
 	defer e.recycle()
 	e.buf, e.sums = encodeRecord(e.buf[:0], &r)
-	if size := int64(len(e.buf)); j.o.MaxBytes > 0 && size+headerSize > j.o.MaxBytes {
+	if size := int64(len(e.buf)); j.o.MaxBytes > 0 && size+2*headerSize > j.o.MaxBytes {
 		return 0, fmt.Errorf("%w: %d bytes, the journal is bounded to %d", ErrTooLarge, size, j.o.MaxBytes)
 	}
 	e.head = head{
@@ -134,9 +134,7 @@ func (j *Journal) commits() {
 		default:
 		}
 	}
-	if err := j.syncNow(); err != nil {
-		j.log.Error("journal could not be synced while closing", "error", err)
-	}
+	j.closeErr = j.syncNow()
 }
 
 // tick returns how often the committer looks after its segments without being asked.
@@ -210,7 +208,6 @@ func (j *Journal) fail(err error) error {
 	defer j.mu.Unlock()
 	if j.failed == nil {
 		j.failed = err
-		j.log.Error("journal stopped: nothing more is accepted", "dir", j.o.Dir, "error", err)
 	}
 	return j.failed
 }

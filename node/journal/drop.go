@@ -12,6 +12,11 @@ import (
 // is gone, so that every reader learns of it. It returns a *FullError when the segment must stay.
 func (j *Journal) dropOldest(reason dropReason) error {
 	s := j.oldest()
+	if s == j.newest() && reason == dropBytes && s.size > headerSize && !j.pinned(s) {
+		if _, err := j.roll(); err != nil { // one large record needs nearly all of the room
+			return err
+		}
+	}
 	if s == j.newest() {
 		return &FullError{RetryAfter: retryDisk, Reason: j.boundText(reason) + " and nothing is left to drop"}
 	}
@@ -29,6 +34,11 @@ func (j *Journal) dropOldest(reason dropReason) error {
 		return fmt.Errorf("record what is dropped: %w", err)
 	}
 	j.mu.Lock()
+	for _, d := range j.state.drops {
+		if d.to < next.drops[0].from {
+			j.released = max(j.released, d.to) // forgotten, because every cursor has passed it
+		}
+	}
 	j.state = next
 	j.mu.Unlock()
 	j.remove(1)
@@ -78,7 +88,7 @@ func (j *Journal) describe(s *segment, reason dropReason) []drop {
 
 func (d *drop) setTotals(t totals) {
 	d.points, d.minTime, d.maxTime = int64(t.points), t.minTime, t.maxTime
-	if t.records < int(d.to-d.from+1) {
+	if Position(t.records) < d.to-d.from+1 {
 		d.points = -1 // some records could not be read
 		if t.points == 0 {
 			d.minTime, d.maxTime = math.MinInt64, math.MaxInt64

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,7 +15,8 @@ type FS interface {
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
 	// ReadDir lists a folder, sorted by name.
 	ReadDir(dir string) ([]fs.DirEntry, error)
-	MkdirAll(dir string, perm fs.FileMode) error
+	// Mkdir creates one folder. The folder above must exist.
+	Mkdir(dir string, perm fs.FileMode) error
 	Remove(name string) error
 	// Rename replaces newName when it exists.
 	Rename(oldName, newName string) error
@@ -52,12 +54,12 @@ func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	return osFile{f}, nil
 }
 
-func (osFS) ReadDir(dir string) ([]fs.DirEntry, error)   { return os.ReadDir(dir) }
-func (osFS) MkdirAll(dir string, perm fs.FileMode) error { return os.MkdirAll(dir, perm) }
-func (osFS) Remove(name string) error                    { return os.Remove(name) }
-func (osFS) Rename(oldName, newName string) error        { return os.Rename(oldName, newName) }
-func (osFS) SyncDir(dir string) error                    { return syncDir(dir) }
-func (osFS) Free(dir string) (uint64, error)             { return freeBytes(dir) }
+func (osFS) ReadDir(dir string) ([]fs.DirEntry, error) { return os.ReadDir(dir) }
+func (osFS) Mkdir(dir string, perm fs.FileMode) error  { return os.Mkdir(dir, perm) }
+func (osFS) Remove(name string) error                  { return os.Remove(name) }
+func (osFS) Rename(oldName, newName string) error      { return os.Rename(oldName, newName) }
+func (osFS) SyncDir(dir string) error                  { return syncDir(dir) }
+func (osFS) Free(dir string) (uint64, error)           { return freeBytes(dir) }
 
 type osFile struct{ *os.File }
 
@@ -71,12 +73,22 @@ func (f osFile) Size() (int64, error) {
 	return st.Size(), nil
 }
 
-// makeDir creates a folder and makes its entry in the folder above durable.
+// makeDir makes sure that a folder exists, with those above it, and that each one's entry in the one above is durable:
+// otherwise a cut of power may take away the folder with all that was synced in it.
 func makeDir(fsys FS, dir string) error {
-	if err := fsys.MkdirAll(dir, dirPerm); err != nil {
+	parent := filepath.Dir(dir)
+	err := fsys.Mkdir(dir, dirPerm)
+	if errors.Is(err, fs.ErrNotExist) && parent != dir {
+		if err := makeDir(fsys, parent); err != nil {
+			return err
+		}
+		err = fsys.Mkdir(dir, dirPerm)
+	}
+	existed := errors.Is(err, fs.ErrExist)
+	if err != nil && !existed {
 		return err
 	}
-	if err := fsys.SyncDir(filepath.Dir(dir)); err != nil {
+	if err := fsys.SyncDir(parent); err != nil && !(existed && errors.Is(err, fs.ErrPermission)) {
 		return fmt.Errorf("sync the folder of %s: %w", dir, err)
 	}
 	return nil

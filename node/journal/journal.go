@@ -52,7 +52,7 @@ type Journal struct {
 	closed   bool
 	waiters  chan struct{} // closed when durable moves; nil without waiters
 	state    state
-	released Position // up to here segments went because every cursor had passed them
+	released Position // what is gone up to here went because every cursor had passed it
 	cursors  map[string]*cursor
 	// leftovers are the paths of removed segments whose files could not be deleted yet.
 	leftovers []string
@@ -73,7 +73,10 @@ type Journal struct {
 	bytes     int64  // of all segments
 	free      uint64 // bytes free on the disk when last asked, less what was written since
 	freeAsked time.Time
-	asked     time.Time // when RequestRelease was last called
+	// freeUnknown tells that the system did not answer when last asked.
+	freeUnknown bool
+	closeErr    error     // of the last sync
+	asked       time.Time // when RequestRelease was last called
 }
 
 var _ Log = (*Journal)(nil)
@@ -151,9 +154,12 @@ func (j *Journal) Size(after Position) int64 {
 	return size
 }
 
-// sizeIn returns the durable bytes of the records after the given position in one segment.
+// sizeIn returns the durable bytes of the records after the given position in one segment. The way there is marked, so
+// that asking again is cheap also in segments that another process wrote.
 func (j *Journal) sizeIn(s *segment, after Position) int64 {
 	sc := j.scan(s, after+1)
+	var way []mark
+	defer func() { j.markWay(s, way) }()
 	for {
 		from := sc.pos
 		sp, err := sc.step()
@@ -162,6 +168,20 @@ func (j *Journal) sizeIn(s *segment, after Position) int64 {
 		}
 		if err != nil || (sp.known && sp.head.position > after) {
 			return sc.limit - from
+		}
+		if n := len(way); sp.known && (n == 0 || sp.off-way[n-1].off >= markEvery) {
+			way = append(way, mark{sp.head.position, sp.off})
+		}
+	}
+}
+
+// markWay adds marks that lie behind those that the segment has.
+func (j *Journal) markWay(s *segment, way []mark) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, m := range way {
+		if n := len(s.marks); !s.known && (n == 0 || m.off-s.marks[n-1].off >= markEvery) {
+			s.marks = append(s.marks, m)
 		}
 	}
 }
@@ -205,8 +225,8 @@ func (j *Journal) Close() error {
 	<-j.done
 	<-j.keeperDone
 
-	errs := []error{j.flushCursors()}
-	if j.failure() == nil {
+	errs := []error{j.closeErr, j.flushCursors()}
+	if j.failure() == nil && j.closeErr == nil && j.state.floor != j.durable {
 		j.state.floor = j.durable
 		if err := j.stateFile.writeBoth(j.state.encode()); err != nil {
 			errs = append(errs, err)

@@ -83,9 +83,10 @@ type CursorOptions struct {
 // Cursor is the durable position of one reader, in a small file of its own.
 type Cursor interface {
 	Position() Position
-	// Advance makes p durable as the position up to which everything is done.
+	// Advance makes p durable as the position up to which everything is done; a lower p than before changes nothing. A
+	// log may write positions that follow each other fast a little later: a crash then costs reading some records again.
 	Advance(p Position) error
-	// Remove forgets the cursor: it no longer holds records back.
+	// Remove forgets the cursor: it no longer holds records back. Advance fails from then on.
 	Remove() error
 }
 

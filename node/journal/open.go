@@ -53,7 +53,6 @@ func (j *Journal) load() error {
 		j.m.damaged.WithLabelValues("state").Inc()
 		j.log.Warn("journal state file was damaged", "damage", damaged)
 	}
-	j.deleteDropped()
 	floor := j.floor()
 	if len(j.segs) == 0 {
 		s, err := createSegment(j.fs, j.o.Dir, floor+1, j.o.Now().UnixNano())
@@ -70,6 +69,15 @@ func (j *Journal) load() error {
 	for _, s := range j.segs {
 		j.bytes += s.size
 	}
+	// What is gone before the first segment was released, but for what some cursor has not passed: that was dropped, or
+	// is lost.
+	j.released = j.segs[0].first - 1
+	if low, ok, _, _ := j.low(); ok {
+		j.released = min(j.released, low)
+	}
+	// Only now that everything was read without error is anything deleted.
+	j.deleteDropped()
+	j.releasePassed() // a deletion that was not durable may have come back in part
 	return nil
 }
 
@@ -130,8 +138,7 @@ func (s *segment) readHeader(f File) (damage, err error) {
 // deleteDropped deletes segments whose drop was recorded before the process ended and whose files it left behind.
 func (j *Journal) deleteDropped() {
 	for len(j.segs) > 1 && j.state.covers(j.segs[0].first, j.segs[1].first-1) {
-		j.unlink(j.segs[0].path)
-		j.segs = j.segs[1:]
+		j.remove(1)
 	}
 }
 

@@ -36,7 +36,7 @@ type Options struct {
 	// Dir is the folder of this journal alone. It is created when it does not exist.
 	Dir string
 	// SegmentBytes is the size that a segment is not to exceed; a larger record has a segment of its own. Default
-	// 16 MiB, and at most an eighth of MaxBytes.
+	// 16 MiB; at most 1 GiB and an eighth of MaxBytes.
 	SegmentBytes int64
 
 	Sync SyncPolicy
@@ -67,6 +67,7 @@ type Options struct {
 const (
 	defaultSegmentBytes   = 16 << 20
 	minSegmentBytes       = 256
+	maxSegmentBytes       = 1 << 30 // offsets within a segment fit 32 bits with sign
 	defaultSyncInterval   = time.Second
 	defaultCursorInterval = time.Second
 )
@@ -86,7 +87,7 @@ func (o *Options) complete() error {
 	if o.MaxBytes > 0 {
 		o.SegmentBytes = min(o.SegmentBytes, o.MaxBytes/8)
 	}
-	o.SegmentBytes = max(o.SegmentBytes, minSegmentBytes)
+	o.SegmentBytes = min(max(o.SegmentBytes, minSegmentBytes), maxSegmentBytes)
 	setDefault(&o.SyncInterval, defaultSyncInterval)
 	setDefault(&o.CursorInterval, defaultCursorInterval)
 	if o.FS == nil {

@@ -29,8 +29,9 @@ type reader struct {
 	seg  *segment
 	scan *scanner
 	body []byte
-	// ahead is a record that was found behind a gap: the next call returns it.
-	ahead *span
+	// ahead is a record that was found and not returned yet, when found is set.
+	ahead span
+	found bool
 	lost  loss
 	prev  head // the last record returned
 }
@@ -51,7 +52,7 @@ func (j *Journal) ReadFrom(from Position) (Reader, error) {
 
 func (r *reader) Close() error {
 	r.closed = true
-	r.scan, r.seg, r.body, r.ahead = nil, nil, nil, nil
+	r.scan, r.seg, r.body, r.ahead = nil, nil, nil, span{}
 	return nil
 }
 
@@ -61,7 +62,7 @@ func (r *reader) Next() (Record, error) {
 		return Record{}, ErrClosed
 	}
 	for {
-		if r.ahead != nil {
+		if r.found {
 			return r.deliver()
 		}
 		if r.scan == nil {
@@ -143,7 +144,7 @@ func (r *reader) before(first Position) error {
 		return nil
 	}
 	if known && covered == g.To-g.From+1 {
-		g.Points = int(points)
+		g.Points = int(min(points, math.MaxInt))
 	}
 	if g.MinTime > g.MaxTime {
 		g.MinTime, g.MaxTime = r.unknownTimes(g.Points)
@@ -173,12 +174,12 @@ func (r *reader) take(sp span) error {
 	if sp.head.position < r.next {
 		return nil
 	}
-	r.ahead = &sp
+	r.ahead, r.found = sp, true
 	if sp.head.position == r.next {
 		r.lost = loss{}
 		return nil
 	}
-	return r.gap(sp.head.position-1, &sp.head)
+	return r.gap(sp.head.position-1, &r.ahead.head)
 }
 
 // damage remembers a damaged span for the gap that follows.
@@ -194,7 +195,6 @@ func (r *reader) damage(sp span) {
 		r.lost.add(&sp.head)
 	}
 	r.j.m.damaged.WithLabelValues("record").Inc()
-	r.j.log.Warn("journal record is damaged and was skipped", "file", r.seg.path, "offset", sp.off, "bytes", sp.end-sp.off, "damage", sp.err)
 }
 
 // gap returns the *Gap from r.next to to and goes on behind it; behind is the next record, nil at the end.
@@ -229,23 +229,22 @@ func (r *reader) guessTimes(behind *head) (minTime, maxTime int64) {
 
 // deliver returns the record that the scan stands at.
 func (r *reader) deliver() (Record, error) {
-	h := r.ahead.head
+	h := &r.ahead.head
 	if cap(r.body) > 8*readChunk && h.bodySize <= readChunk {
 		r.body = nil // one large record does not hold its memory for good
 	}
-	body, grown, err := decodeBody(&h, r.ahead.packed, r.body)
+	body, grown, err := decodeBody(h, r.ahead.packed, r.body)
 	r.body = grown
 	if errors.Is(err, errCodec) {
 		return Record{}, fmt.Errorf("read journal segment %s at offset %d: %w; use the version that wrote it", r.seg.path, r.ahead.off, err)
 	}
-	sp := *r.ahead
-	r.ahead = nil
+	r.found = false
 	if err != nil {
-		sp.err = err
-		r.damage(sp)
+		r.ahead.err = err
+		r.damage(r.ahead)
 		return Record{}, r.gap(h.position, nil)
 	}
-	r.prev, r.next, r.first = h, h.position+1, false
+	r.prev, r.next, r.first = *h, h.position+1, false
 	return Record{
 		Position: h.position, Kind: h.kind, Count: int(h.count), MinTime: h.minTime, MaxTime: h.maxTime,
 		Accepted: h.accepted, Body: body,

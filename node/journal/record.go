@@ -131,14 +131,18 @@ func seal(b []byte, s sums, p Position) {
 	le.PutUint32(b[offCRC:], crc32.Update(s.whole, castagnoli, pos))
 }
 
+// plausible tells what can be told cheaply: a scan for the next record asks it at every byte.
+func plausible(b []byte) bool {
+	length := le.Uint32(b[offLength:])
+	return length >= headSize && length <= maxPayload && le.Uint16(b[offReserved:]) == 0
+}
+
 // decodeHead reads the first offBody bytes of a record. It fails unless the head's checksum matches.
 func decodeHead(b []byte) (head, error) {
 	if len(b) < offBody {
 		return head{}, errCutShort
 	}
-	length := le.Uint32(b[offLength:])
-	// The cheap conditions come first: a scan for the next record asks them at every byte.
-	if length < headSize || length > maxPayload || b[offReserved]|b[offReserved+1] != 0 {
+	if !plausible(b) {
 		return head{}, errHead
 	}
 	sum := crc32.Update(0, castagnoli, b[offKind:offBody])
@@ -148,7 +152,7 @@ func decodeHead(b []byte) (head, error) {
 		return head{}, errHead
 	}
 	h := head{
-		length:   length,
+		length:   le.Uint32(b[offLength:]),
 		position: Position(le.Uint64(b[offPosition:])),
 		kind:     Kind(b[offKind]),
 		codec:    b[offCodec],
@@ -158,7 +162,7 @@ func decodeHead(b []byte) (head, error) {
 		maxTime:  int64(le.Uint64(b[offMaxTime:])),
 		accepted: int64(le.Uint64(b[offAccepted:])),
 	}
-	if h.position == 0 || h.bodySize > MaxBody {
+	if h.position == 0 || h.bodySize > MaxBody || h.count > math.MaxInt32 {
 		return head{}, errHead
 	}
 	return h, nil
@@ -201,7 +205,7 @@ func (r *Record) validate() error {
 	switch {
 	case len(r.Body) > MaxBody:
 		return fmt.Errorf("%w: body of %d bytes, at most %d are possible; write in smaller batches", ErrTooLarge, len(r.Body), MaxBody)
-	case r.Count < 0 || r.Count > math.MaxUint32:
+	case r.Count < 0 || r.Count > math.MaxInt32:
 		return fmt.Errorf("journal: record with a count of %d", r.Count)
 	case r.Kind == 0:
 		return errors.New("journal: record without a kind")

@@ -34,6 +34,9 @@ func (w *window) at(off int64, n int) ([]byte, error) {
 	w.buf = w.buf[:size]
 	w.off = off
 	m, err := w.src.ReadAt(w.buf, off)
+	if m < n && size > int64(n) {
+		m, err = w.src.ReadAt(w.buf[:n], off) // what is unreadable may lie behind what is asked for
+	}
 	if m < n {
 		w.buf = w.buf[:0]
 		if err == nil || errors.Is(err, io.EOF) {
@@ -55,8 +58,6 @@ type span struct {
 	packed []byte
 	// err is the damage, nil for a record.
 	err error
-	// tail tells that no record stands behind the damage in this segment.
-	tail bool
 	// torn tells that the damage is what an interrupted write leaves: bytes at the end that are no whole record.
 	torn bool
 }
@@ -133,7 +134,6 @@ func (s *scanner) behindBody(sp span) (span, error) {
 	}
 	s.pos = sp.end
 	s.next = sp.head.position + 1
-	sp.tail = sp.end == s.limit
 	return sp, nil
 }
 
@@ -145,29 +145,42 @@ func (s *scanner) resync(sp span) (span, error) {
 	if whole {
 		bound = sp.end
 	}
-	off := sp.off + 1
-	for ; off+offBody <= bound; off++ {
-		h, err := s.headAt(off)
-		if err != nil {
-			if !isDamage(err) {
-				return span{}, err
-			}
-			continue
-		}
-		if off+h.size() <= s.limit && (!sp.known || h.position > sp.head.position) {
-			break
-		}
-	}
-	if off+offBody > bound {
-		off = bound
-		sp.tail = bound == s.limit
-		sp.torn = sp.tail && !whole
-	}
-	sp.end, s.pos = off, off
+	least := s.next
 	if sp.known {
-		s.next = sp.head.position + 1
+		least = sp.head.position + 1
 	}
+	off, err := s.find(sp.off+1, bound, least)
+	if err != nil {
+		return span{}, err
+	}
+	if off == bound {
+		sp.torn = !whole // bound is the limit then
+	}
+	sp.end, s.pos, s.next = off, off, least
 	return sp, nil
+}
+
+// find returns the offset of the first intact head from off on whose position is at least least and whose record ends
+// within the limit, or bound.
+func (s *scanner) find(off, bound int64, least Position) (int64, error) {
+	for off < bound && off+offBody <= s.limit {
+		b, err := s.at(off, int(min(readChunk, s.limit-off)))
+		if err != nil {
+			return 0, err
+		}
+		n := min(len(b)-offBody+1, int(bound-off))
+		for i := range n {
+			if !plausible(b[i:]) {
+				continue
+			}
+			h, err := decodeHead(b[i:])
+			if err == nil && h.position >= least && off+int64(i)+h.size() <= s.limit {
+				return off + int64(i), nil
+			}
+		}
+		off += int64(n)
+	}
+	return bound, nil
 }
 
 func isDamage(err error) bool {

@@ -25,6 +25,7 @@ type slotFile struct {
 	file File
 	size int // bytes of a slot
 	seq  uint64
+	lost bool // neither slot could be read: the next write replaces both
 	buf  []byte
 }
 
@@ -94,6 +95,7 @@ func openSlots(fsys FS, path string, size int) (s *slotFile, value []byte, damag
 	if err != nil {
 		return nil, nil, nil, errors.Join(fmt.Errorf("read %s: %w", path, err), f.Close())
 	}
+	s.lost = value == nil
 	return s, value, damaged, nil
 }
 
@@ -136,6 +138,25 @@ func decodeSlot(b []byte) (value []byte, seq uint64, err error) {
 
 // write makes value durable in the slot that holds the older one.
 func (s *slotFile) write(value []byte) error {
+	if s.lost {
+		return s.writeBoth(value)
+	}
+	return s.writeNext(value)
+}
+
+// writeBoth makes value durable in both slots, so that damage to either does not bring an older value back.
+func (s *slotFile) writeBoth(value []byte) error {
+	if err := s.writeNext(value); err != nil {
+		return err
+	}
+	if err := s.writeNext(value); err != nil {
+		return err
+	}
+	s.lost = false
+	return nil
+}
+
+func (s *slotFile) writeNext(value []byte) error {
 	if len(value) > s.size-slotHeader {
 		return fmt.Errorf("write %s: %d bytes are too many", s.path, len(value))
 	}
@@ -148,12 +169,4 @@ func (s *slotFile) write(value []byte) error {
 	}
 	s.seq = seq
 	return nil
-}
-
-// writeBoth makes value durable in both slots, so that damage to either does not bring an older value back.
-func (s *slotFile) writeBoth(value []byte) error {
-	if err := s.write(value); err != nil {
-		return err
-	}
-	return s.write(value)
 }
