@@ -148,7 +148,9 @@ func (b *bench) drained(limit time.Duration) {
 // until lets time pass until a condition holds.
 func (b *bench) until(limit time.Duration, what string, done func() bool) {
 	b.t.Helper()
-	for end := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
+	pause := 50 * time.Millisecond
+	for end := time.Now().Add(limit); ; time.Sleep(pause) {
+		pause = min(pause+pause/20, 30*time.Second)
 		synctest.Wait()
 		if done() {
 			return

@@ -451,12 +451,13 @@ func TestDeadLettersAreBounded(t *testing.T) {
 func TestPropertyRemoteHasWhatWasAcknowledged(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inBubble(t, func(b *bench) { randomRun(b, rand.New(rand.NewPCG(seed, 1))) })
+			inBubble(t, func(b *bench) { randomRun(b, seed) })
 		})
 	}
 }
 
-func randomRun(b *bench, rnd *rand.Rand) {
+func randomRun(b *bench, seed uint64) {
+	rnd, faults := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))
 	b.spec.MaxBatchBytes = MinBatchBytes << rnd.IntN(6)
 	if rnd.IntN(2) == 0 {
 		b.spec.Order = NewestFirst
@@ -465,7 +466,7 @@ func randomRun(b *bench, rnd *rand.Rand) {
 	bad := func(l string) bool {
 		return strings.Contains(l, "7i ") && strings.HasPrefix(l, "m,host=a n=") && len(l)%3 == 0
 	}
-	b.remote.script(func(c *call) reply { return randomReply(rnd, c, bad) })
+	b.remote.script(func(c *call) reply { return randomReply(faults, c, bad) })
 	b.add()
 	for range 120 {
 		switch rnd.IntN(12) {
