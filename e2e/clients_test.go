@@ -180,8 +180,10 @@ func TestGoClientOfVersion1QueriesAndWrites(t *testing.T) {
 		t.Fatal(err, r.Error())
 	}
 	got := 0
-	for _, s := range r.Results[0].Series {
-		got += len(s.Values)
+	for _, result := range r.Results {
+		for _, s := range result.Series {
+			got += len(s.Values)
+		}
 	}
 	if got != 50 {
 		t.Errorf("chunked: %d rows, want 50", got)

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/holdfast-telemetry/holdfast/node"
 	"github.com/holdfast-telemetry/holdfast/node/cli"
 )
 
@@ -15,6 +16,7 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(cli.Main(ctx, cli.Options{
 		Name:   os.Args[0],
+		Run:    func(ctx context.Context, o cli.RunOptions) error { return node.Run(ctx, node.RunOptions(o)) },
 		Checks: []cli.Check{cli.JournalCheck("journal/*")},
 	}, os.Args[1:]))
 }

@@ -24,18 +24,11 @@ import (
 
 // Writer stores points. It returns when they are durable.
 //
-// An error that is a PartialWriteError tells that the other points are stored. journal.ErrFull asks the client to come back later
+// A *store.PartialWrite tells that the other points are stored. journal.ErrFull asks the client to come back later
 // (after what a RetryAfter() time.Duration method of the error says) and journal.ErrFailed says that the node stores nothing until
 // it is started again. A *catalog.Error goes to the client as it is. The batch is the caller's again afterwards.
 type Writer interface {
 	Write(ctx context.Context, bucket id.ID, batch *line.Batch) error
-}
-
-// PartialWriteError is an error of a Writer that stored some of the points.
-type PartialWriteError interface {
-	error
-	// PartialWrite returns why points were not stored, in the words that clients match on, and how many.
-	PartialWrite() (reason string, dropped int)
 }
 
 // Deleter deletes the points of a bucket from start to stop, both inclusive, in ns since the epoch, that satisfy a predicate such as

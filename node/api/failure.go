@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/node/catalog"
 	"github.com/holdfast-telemetry/holdfast/node/journal"
 	"github.com/holdfast-telemetry/holdfast/node/replicate"
+	"github.com/holdfast-telemetry/holdfast/node/store"
 )
 
 // statuses are the HTTP statuses of the codes.
@@ -61,6 +62,10 @@ func failureOf(err error) (f *failure, hidden bool) {
 	}
 	if full, ok := errors.AsType[*journal.FullError](err); ok {
 		return errFull(full.Reason, full.RetryAfter), false
+	}
+	if busy, ok := errors.AsType[*store.BusyError](err); ok {
+		return &failure{status: http.StatusServiceUnavailable, code: catalog.Unavailable, retryAfter: max(busy.RetryAfter, time.Second),
+			message: "the store's memory is full, because points come faster than they can be written to disk: nothing was stored; try again later"}, false
 	}
 	switch {
 	case errors.Is(err, id.ErrLength), errors.Is(err, id.ErrInvalid):

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/internal/id"
 	"github.com/holdfast-telemetry/holdfast/node/catalog"
 	"github.com/holdfast-telemetry/holdfast/node/line"
+	"github.com/holdfast-telemetry/holdfast/node/store"
 )
 
 // write is POST /api/v2/write.
@@ -82,13 +83,11 @@ func (h *Handler) store(w http.ResponseWriter, r *request, bucket catalog.Bucket
 
 // writeFailure puts a partial write into the words that clients match on.
 func writeFailure(err error, bucket id.ID) error {
-	partial, ok := errors.AsType[PartialWriteError](err)
+	partial, ok := errors.AsType[*store.PartialWrite](err)
 	if !ok {
 		return err
 	}
-	reason, dropped := partial.PartialWrite()
-	return failf(catalog.Unprocessable, "failure writing points to database: partial write: %s dropped=%d for database: %s for retention policy: autogen",
-		reason, dropped, bucket)
+	return failf(catalog.Unprocessable, "failure writing points to database: %v for database: %s for retention policy: autogen", partial, bucket)
 }
 
 // maxErrorText bounds the text about bad lines, in bytes.

@@ -14,13 +14,11 @@ import (
 	"github.com/holdfast-telemetry/holdfast/internal/id"
 	"github.com/holdfast-telemetry/holdfast/node/catalog"
 	"github.com/holdfast-telemetry/holdfast/node/journal"
+	"github.com/holdfast-telemetry/holdfast/node/store"
 )
 
 // partial is a store's partial write.
-type partial struct{}
-
-func (partial) Error() string               { return "partial" }
-func (partial) PartialWrite() (string, int) { return `field type conflict: x`, 2 }
+var partial = &store.PartialWrite{Reasons: []store.Refusal{{Reason: "field type conflict: x", Dropped: 2}}, Dropped: 2}
 
 // errDisk is a journal's refusal that says when to come back.
 var errDisk = fmt.Errorf("append: %w", &journal.FullError{RetryAfter: 2500 * time.Millisecond, Reason: "the disk is full"})
@@ -45,9 +43,9 @@ func TestWriteAnswers(t *testing.T) {
 		{name: "only comments", path: v2, body: "# hello\n\n", status: 204},
 		{name: "bad line", path: v2, body: "m f=1 1\nm\nm f=2 2\nm,t f=1", status: 400, code: "invalid",
 			message: "unable to parse 'm': missing fields\nunable to parse 'm,t f=1': missing tag value"},
-		{name: "partial write", path: v2, body: "m f=1 1", err: partial{}, status: 422, code: "unprocessable entity",
+		{name: "partial write", path: v2, body: "m f=1 1", err: partial, status: 422, code: "unprocessable entity",
 			message: "failure writing points to database: partial write: field type conflict: x dropped=2 for database: $bucket for retention policy: autogen"},
-		{name: "wrapped partial write", path: v2, body: "m f=1 1", err: fmt.Errorf("w: %w", partial{}), status: 422, code: "unprocessable entity"},
+		{name: "wrapped partial write", path: v2, body: "m f=1 1", err: fmt.Errorf("w: %w", partial), status: 422, code: "unprocessable entity"},
 		{name: "unknown org", path: "/api/v2/write?org=x&bucket=b", status: 404, code: "not found", message: `organization name "x" not found`},
 		{name: "missing org", path: "/api/v2/write?bucket=b", status: 400, code: "invalid", message: "Please provide either orgID or org"},
 		{name: "bad org id", path: "/api/v2/write?orgID=12&bucket=b", status: 400, code: "invalid", message: "id must have a length of 16 bytes"},

@@ -83,7 +83,8 @@ func (b *Bucket) flushDue(now time.Time) (bytes int64, due bool) {
 		return 0, false
 	}
 	old := b.applied > b.flushed && !b.waiting.IsZero() && now.Sub(b.waiting) >= b.store.o.FlushAge
-	return b.active.bytes, old || b.frozen != nil || b.active.bytes >= b.store.o.FlushBytes
+	asked := b.wanted.Swap(false) && b.applied > b.flushed
+	return b.active.bytes, asked || old || b.frozen != nil || b.active.bytes >= b.store.o.FlushBytes
 }
 
 // compactor merges blocks and drops expired partitions until ctx ends, one at a time.

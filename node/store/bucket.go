@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-telemetry/holdfast/internal/id"
@@ -15,6 +16,8 @@ type BucketOptions struct {
 	Retention time.Duration
 	// ShardDuration is the span of new partitions. 0 is DefaultShardDuration(Retention).
 	ShardDuration time.Duration
+	// OnFlush is called, when it is set, after Flushed has moved. It must not call the bucket's methods that flush.
+	OnFlush func(flushed uint64)
 }
 
 // Bucket is the points of one bucket. All methods may be called concurrently, except that Apply and ApplyDelete must be called
@@ -23,6 +26,8 @@ type Bucket struct {
 	id      id.ID
 	dir     string
 	store   *Store
+	onFlush func(flushed uint64)
+	wanted  atomic.Bool // a flush was asked for
 	log     *slog.Logger
 	metrics *metrics
 
@@ -88,6 +93,25 @@ func (b *Bucket) Flushed() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.flushed
+}
+
+// RequestFlush asks for the memtable to be written to blocks soon, so that the journal can let go of its records. It returns at once.
+func (b *Bucket) RequestFlush() {
+	b.wanted.Store(true)
+	b.store.nudge()
+}
+
+// Bytes returns the size of the bucket's blocks on disk.
+func (b *Bucket) Bytes() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var n int64
+	for _, p := range b.partitions {
+		for _, blk := range p.blocks {
+			n += blk.fileSize
+		}
+	}
+	return n
 }
 
 // SeriesCount returns the number of series in the index.

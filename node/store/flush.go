@@ -61,6 +61,9 @@ func (b *Bucket) flushOnce(ctx context.Context) error {
 	}
 	b.metrics.flushes.Inc()
 	b.metrics.flushTime.Observe(time.Since(began).Seconds())
+	if b.onFlush != nil {
+		b.onFlush(t.last)
+	}
 	return nil
 }
 

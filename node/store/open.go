@@ -19,7 +19,7 @@ const damagedSuffix = ".damaged"
 // interrupted, and what is in them is in the journal or in other blocks.
 func openBucket(s *Store, bucket id.ID, dir string, o BucketOptions) (*Bucket, error) {
 	b := &Bucket{id: bucket, dir: dir, store: s, log: s.o.Logger.With("bucket", bucket.String()), metrics: s.metrics,
-		index: newIndex(), active: newMemtable(), reported: make(map[string]bool)}
+		index: newIndex(), active: newMemtable(), reported: make(map[string]bool), onFlush: o.OnFlush}
 	b.SetRetention(o.Retention, o.ShardDuration)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

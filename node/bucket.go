@@ -1,0 +1,191 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/holdfast-telemetry/holdfast/internal/id"
+	"github.com/holdfast-telemetry/holdfast/node/api"
+	"github.com/holdfast-telemetry/holdfast/node/journal"
+	"github.com/holdfast-telemetry/holdfast/node/line"
+	"github.com/holdfast-telemetry/holdfast/node/store"
+)
+
+// storeCursor names the journal position up to which the store has its own durable copy.
+const storeCursor = "store"
+
+// bucket is one bucket's durable log and the store that reads it. Its write is the only way that points come into the node:
+// what it returns nil for is synced to disk.
+type bucket struct {
+	id     id.ID
+	log    journal.Log
+	store  *store.Bucket
+	cursor journal.Cursor
+	// pressure tells whether the store's memory has room for another write.
+	pressure func() error
+	now      func() time.Time
+	logger   *slog.Logger
+
+	order turnstile
+	texts sync.Pool // of *[]byte: canonical text of a request on its way to the journal
+}
+
+// turnstile lets the holders of consecutive positions through one at a time, in the order of the positions, so that what the
+// live store shows for a series, time and field is what a replay of the journal would show.
+type turnstile struct {
+	mu   sync.Mutex
+	cond sync.Cond
+	next journal.Position
+}
+
+func (t *turnstile) open(next journal.Position) {
+	t.cond.L = &t.mu
+	t.next = next
+}
+
+// pass runs f once every position before p has passed.
+func (t *turnstile) pass(p journal.Position, f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.next != p {
+		t.cond.Wait()
+	}
+	f()
+	t.next = p + 1
+	t.cond.Broadcast()
+}
+
+// write makes the batch's acceptable points durable and visible. It returns a *store.PartialWrite when some were refused (the
+// others are stored), and any other error when none were.
+func (b *bucket) write(ctx context.Context, batch *line.Batch) error {
+	if len(batch.Points) == 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := b.pressure(); err != nil {
+		return err
+	}
+	refused := b.store.Admit(batch, b.now())
+	if len(batch.Points) > 0 {
+		if err := b.append(ctx, batch); err != nil {
+			return err
+		}
+	}
+	if refused != nil {
+		return refused
+	}
+	return nil
+}
+
+func (b *bucket) append(ctx context.Context, batch *line.Batch) error {
+	text, _ := b.texts.Get().(*[]byte)
+	if text == nil {
+		text = new([]byte)
+	}
+	defer b.texts.Put(text)
+	*text = line.AppendBatch((*text)[:0], batch)
+	rec := journal.Record{Kind: journal.Points, Count: len(batch.Points), Body: *text}
+	rec.MinTime, rec.MaxTime = batch.TimeBounds()
+	// Past this call a record may be durable, and then its position must pass the turnstile: a client that goes away
+	// meanwhile must not leave it unclaimed.
+	pos, err := b.log.Append(context.WithoutCancel(ctx), rec)
+	if err != nil {
+		return err
+	}
+	b.order.pass(pos, func() { b.store.Apply(uint64(pos), batch) })
+	return nil
+}
+
+// delete removes points. The request takes its place in the journal between the writes that it came between.
+func (b *bucket) delete(ctx context.Context, d store.Delete) error {
+	body, err := json.Marshal(d)
+	if err != nil {
+		return fmt.Errorf("encode delete: %w", err)
+	}
+	pos, err := b.log.Append(context.WithoutCancel(ctx), journal.Record{
+		Kind: journal.Delete, MinTime: d.Range.Min, MaxTime: d.Range.Max, Body: body,
+	})
+	if err != nil {
+		return err
+	}
+	b.order.pass(pos, func() { b.store.ApplyDelete(uint64(pos), d) })
+	return nil
+}
+
+// recover gives the store what the journal holds behind the store's own durable position. Records that the journal lost are
+// logged: their points were acknowledged and are gone from this node, unless a replication had sent them.
+func (b *bucket) recover() error {
+	r, err := b.log.ReadFrom(journal.Position(b.store.Flushed()) + 1)
+	if err != nil {
+		return fmt.Errorf("recover bucket %s: %w", b.id, err)
+	}
+	defer r.Close()
+	var (
+		parser line.Parser
+		batch  line.Batch
+		points int
+		begin  = time.Now()
+	)
+	for {
+		rec, err := r.Next()
+		var gap *journal.Gap
+		switch {
+		case errors.Is(err, io.EOF):
+			if points > 0 {
+				b.logger.Info("journal replayed", "points", points, "took", time.Since(begin))
+			}
+			_, last := b.log.Bounds()
+			b.order.open(last + 1)
+			return nil
+		case errors.As(err, &gap):
+			b.logger.Error("journal records are missing; their points are lost on this node",
+				"from", gap.From, "to", gap.To, "points", gap.Points, "reason", gap.Reason, "cause", gap.Err)
+			continue
+		case err != nil:
+			return fmt.Errorf("recover bucket %s: %w", b.id, err)
+		}
+		switch rec.Kind {
+		case journal.Points:
+			batch.Reset()
+			if err := parser.Parse(&batch, rec.Body, line.Options{Precision: line.Nanosecond}); err != nil {
+				b.logger.Error("journal record holds lines that cannot be read back", "position", rec.Position, "err", err)
+			}
+			b.store.Apply(uint64(rec.Position), &batch)
+			points += len(batch.Points)
+		case journal.Delete:
+			var d store.Delete
+			if err := json.Unmarshal(rec.Body, &d); err != nil {
+				return fmt.Errorf("recover bucket %s: delete at position %d: %w", b.id, rec.Position, err)
+			}
+			b.store.ApplyDelete(uint64(rec.Position), d)
+		}
+	}
+}
+
+// flushed is called by the store after blocks became durable: the journal need not keep what is in them for the store's sake.
+func (b *bucket) flushed(pos uint64) {
+	if err := b.cursor.Advance(journal.Position(pos)); err != nil {
+		b.logger.Error("store position not saved; the journal keeps more than it needs", "err", err)
+	}
+}
+
+func (b *bucket) status() api.BucketStatus {
+	first, last := b.log.Bounds()
+	damages := b.store.Damages()
+	st := api.BucketStatus{
+		JournalFirst: uint64(first), JournalLast: uint64(last), JournalBytes: b.log.Size(first - 1),
+		StoreApplied: b.store.Applied(), StoreFlushed: b.store.Flushed(), StoreBytes: b.store.Bytes(), StoreSeries: int64(b.store.SeriesCount()),
+	}
+	if len(damages) > 0 {
+		st.StoreProblems = fmt.Sprintf("%d damaged pages or files; the last: %v", len(damages), &damages[len(damages)-1])
+	}
+	return st
+}

@@ -1,0 +1,210 @@
+// Package node wires the rooms into one process and starts and stops them in order: catalog, store and journals, replications,
+// the HTTP server, and last what collects, so that nothing arrives before there is a place for it.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/holdfast-telemetry/holdfast/internal/id"
+	"github.com/holdfast-telemetry/holdfast/node/api"
+	"github.com/holdfast-telemetry/holdfast/node/catalog"
+	"github.com/holdfast-telemetry/holdfast/node/collect"
+	"github.com/holdfast-telemetry/holdfast/node/line"
+	"github.com/holdfast-telemetry/holdfast/node/query"
+	"github.com/holdfast-telemetry/holdfast/node/settings"
+	"github.com/holdfast-telemetry/holdfast/node/store"
+	"github.com/holdfast-telemetry/holdfast/node/ui"
+)
+
+// Node is a running node. Everything it keeps is below one folder.
+type Node struct {
+	settings settings.Settings
+	logger   *slog.Logger
+	registry *prometheus.Registry
+
+	catalog      *catalog.Catalog
+	store        *store.Store
+	buckets      *buckets
+	replications *replications
+	server       *api.Server
+	stopServing  context.CancelFunc
+	served       chan error // gets what ended the server, and is closed
+	unwatch      func()
+	collector    *collect.Collector
+}
+
+// Open starts a node: when it returns, the node answers and, with a configuration that has inputs, collects. Close it.
+func Open(s settings.Settings, inputs *collect.Config, b Build, logger *slog.Logger) (n *Node, err error) {
+	n = &Node{settings: s, logger: logger, registry: prometheus.NewRegistry()}
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.Close())
+			n = nil
+		}
+	}()
+	if err := os.MkdirAll(s.Node.Data, 0o700); err != nil {
+		return n, fmt.Errorf("data folder: %w", err)
+	}
+	if n.catalog, err = catalog.Open(filepath.Join(s.Node.Data, "catalog.db"), catalog.Options{}); err != nil {
+		return n, err
+	}
+	if err := n.openEngine(); err != nil {
+		return n, err
+	}
+	if err := n.openReplications(inputs, b); err != nil {
+		return n, err
+	}
+	if err := n.listen(b); err != nil {
+		return n, err
+	}
+	if inputs == nil || inputs.Inputs() == 0 {
+		return n, nil
+	}
+	n.collector, err = collect.Start(inputs, collect.Options{Sink: n.sink(), Logger: logger, Registerer: n.registry})
+	return n, err
+}
+
+func (n *Node) openEngine() (err error) {
+	o := storeOptions(n.settings.Store)
+	o.Dir, o.Logger, o.Registerer = filepath.Join(n.settings.Node.Data, "store"), n.logger, n.registry
+	if n.store, err = store.Open(o); err != nil {
+		return err
+	}
+	n.buckets = &buckets{
+		dir: n.settings.Node.Data, journal: journalOptions(n.settings.Journal), catalog: n.catalog, store: n.store,
+		registry: n.registry, logger: n.logger, now: time.Now, open: map[id.ID]*bucket{},
+	}
+	return n.buckets.openAll()
+}
+
+func (n *Node) openReplications(inputs *collect.Config, b Build) (err error) {
+	n.replications, err = newReplications(n.settings.Node.Data, n.buckets, n.catalog, b.Version, n.logger, n.registry)
+	if err != nil {
+		return err
+	}
+	n.unwatch = n.catalog.Watch(n.follow)
+	return n.replications.start(n.settings, inputs)
+}
+
+// follow applies a change of the catalog to what runs.
+func (n *Node) follow(c catalog.Change) {
+	n.replications.apply(c)
+	if c.Resource != catalog.BucketsType {
+		return
+	}
+	var err error
+	switch c.Op {
+	case catalog.Deleted:
+		err = n.buckets.drop(c.ID)
+	case catalog.Created, catalog.Updated: // set-up creates the reserved bucket, which is open already
+		err = n.buckets.retain(c.ID)
+	}
+	if err != nil {
+		n.logger.Error("bucket not changed", "bucket", c.ID.String(), "err", err)
+	}
+}
+
+// sink is where this node's own inputs write: the bucket that set-up names.
+func (n *Node) sink() collect.Sink {
+	return sinkFunc(func(ctx context.Context, b *line.Batch) error {
+		return n.buckets.Write(ctx, n.catalog.Reserved().Bucket, b)
+	})
+}
+
+type sinkFunc func(context.Context, *line.Batch) error
+
+func (f sinkFunc) Write(ctx context.Context, b *line.Batch) error { return f(ctx, b) }
+
+// listen starts the HTTP server.
+func (n *Node) listen(b Build) (err error) {
+	data := databases{n.buckets}
+	executor := query.NewExecutor(query.Options{
+		Databases: data, Deleter: data, CreateDatabase: data.createDatabase, Limits: queryLimits(n.settings.Query), Logger: n.logger,
+	})
+	handler := api.New(api.Options{
+		Catalog: n.catalog, Writer: n.buckets, Querier: &querier{executor}, Deleter: n.buckets,
+		Replications: n.replications.set, Engine: n.buckets,
+		Version: b.Version, Commit: b.Commit, Config: shown(n.settings), Pages: ui.Pages(), Registry: n.registry,
+		Limits: api.Limits{WriteBytes: int64(n.settings.Node.MaxBody)}, Logger: n.logger,
+	})
+	n.server, err = api.NewServer(handler, api.ServerOptions{
+		Address: n.settings.Node.Listen, CertFile: n.settings.Node.TLSCert, KeyFile: n.settings.Node.TLSKey, Logger: n.logger,
+	})
+	if err != nil {
+		return fmt.Errorf("%w; another address can be given as listen under [node] or as --listen", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	n.stopServing, n.served = cancel, make(chan error, 1)
+	go func() {
+		defer close(n.served)
+		n.served <- n.server.Serve(ctx)
+	}()
+	return nil
+}
+
+// URL returns where the node answers.
+func (n *Node) URL() string { return n.server.URL() }
+
+// Announce tells a person where the node is and, before it is set up, how to do that.
+func (n *Node) Announce(out io.Writer) error {
+	allowed, err := n.catalog.SetupAllowed()
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("Holdfast answers at %s, its data is in %s\n", n.URL(), n.settings.Node.Data)
+	if allowed {
+		text += fmt.Sprintf("Set it up at %s/setup or with: holdfast setup --host %s\n", n.URL(), n.URL())
+	}
+	_, err = io.WriteString(out, text)
+	return err
+}
+
+// Wait returns when the context ends, or with the server's error when it cannot go on.
+func (n *Node) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-n.served:
+		return err
+	}
+}
+
+// Close stops what brings points in, lets requests finish, and closes the rooms from the top down. What was acknowledged is
+// durable already; Close only makes the next start quicker.
+func (n *Node) Close() error {
+	var errs []error
+	if n.collector != nil {
+		errs = append(errs, n.collector.Close())
+	}
+	if n.stopServing != nil {
+		n.stopServing()
+		errs = append(errs, <-n.served)
+	}
+	if n.unwatch != nil {
+		n.unwatch()
+	}
+	if n.replications != nil {
+		errs = append(errs, n.replications.set.Close())
+	}
+	if n.buckets != nil {
+		errs = append(errs, n.buckets.close())
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	if n.catalog != nil {
+		errs = append(errs, n.catalog.Close())
+	}
+	return errors.Join(errs...)
+}

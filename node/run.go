@@ -1,0 +1,107 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/holdfast-telemetry/holdfast/internal/version"
+	"github.com/holdfast-telemetry/holdfast/node/collect"
+	"github.com/holdfast-telemetry/holdfast/node/collect/conf"
+	"github.com/holdfast-telemetry/holdfast/node/settings"
+)
+
+// RunOptions are the arguments of `holdfast run`.
+type RunOptions struct {
+	// Config are files or URLs of configuration, ConfigDirectory folders of files ending in .conf; files come first.
+	Config, ConfigDirectory []string
+	// Data is the data folder; Listen is the HTTP address, host:port. They win over the configuration.
+	Data, Listen string
+	// Test gathers each input once, prints the points and ends. TestWait, in seconds, is how long to wait for service inputs then.
+	Test     bool
+	TestWait int
+	// Once gathers each input once, stores and replicates the points, and ends.
+	Once bool
+	// WatchConfig is "notify" or "poll": the configuration is loaded again when its files change.
+	WatchConfig string
+	// Quiet logs errors only, Debug everything.
+	Quiet, Debug bool
+	// The filters are the names of the plugins to use; empty means all that are configured.
+	InputFilter, OutputFilter, ProcessorFilter, AggregatorFilter []string
+}
+
+// Build is what the program says of itself.
+type Build = version.Build
+
+// Run runs a node until the context ends.
+func Run(ctx context.Context, o RunOptions) error {
+	c, err := load(ctx, o)
+	if err != nil {
+		return err
+	}
+	if o.Test {
+		return collect.Test(ctx, c.inputs, collect.Options{Logger: c.logger}, time.Duration(o.TestWait)*time.Second, os.Stdout)
+	}
+	n, err := Open(c.settings, c.inputs, version.Get(), c.logger)
+	if err != nil {
+		return err
+	}
+	if err := n.Announce(os.Stdout); err != nil {
+		return errors.Join(err, n.Close())
+	}
+	err = n.Wait(ctx)
+	return errors.Join(err, n.Close())
+}
+
+// configuration is what a node is started with.
+type configuration struct {
+	settings settings.Settings
+	inputs   *collect.Config
+	logger   *slog.Logger
+}
+
+// load reads the configuration from where the options say, or else from the default places, or else makes the default one.
+func load(ctx context.Context, o RunOptions) (c configuration, err error) {
+	env := conf.Lookup(os.LookupEnv)
+	files, directories := o.Config, o.ConfigDirectory
+	if len(files)+len(directories) == 0 {
+		files, directories = conf.DefaultSources(env)
+	}
+	parse := conf.ParseOptions{Env: env}
+	tables, warnings, err := conf.Read(ctx, conf.Sources{Files: files, Directories: directories, Parse: parse})
+	if err != nil {
+		return c, err
+	}
+	if len(files)+len(directories) == 0 {
+		text, notes := collect.DefaultText()
+		warnings = append(warnings, notes...)
+		if tables, err = conf.Parse("default configuration", []byte(text), parse); err != nil {
+			return c, err
+		}
+	}
+	if c.settings, err = settings.Decode(tables); err != nil {
+		return c, err
+	}
+	if err := complete(&c.settings, o); err != nil {
+		return c, fmt.Errorf("data folder: %w", err)
+	}
+	c.logger = newLogger(c.settings.Node, o)
+	slog.SetDefault(c.logger) // Telegraf's packages log through the standard logger
+	for _, w := range warnings {
+		c.logger.Warn(w)
+	}
+	c.inputs, err = collect.Load(tables, collect.LoadOptions{Others: settings.Tables, InputFilter: o.InputFilter, Logger: c.logger})
+	if err != nil {
+		return c, err
+	}
+	for _, note := range c.inputs.Notes {
+		c.logger.Warn(note)
+	}
+	if err := c.inputs.Check(); err != nil {
+		return c, err
+	}
+	return c, nil
+}
