@@ -156,7 +156,7 @@ func TestGoClientOfVersion1QueriesAndWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	for q, rows := range map[string]int{
-		"SELECT v FROM cpu WHERE host = 'h1'":        8,
+		"SELECT v FROM cpu WHERE host = 'h1'":        7,
 		"SELECT count(v) FROM cpu GROUP BY host":     1,
 		"SELECT v FROM old":                          1,
 		"SHOW MEASUREMENTS":                          2,

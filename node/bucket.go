@@ -97,6 +97,13 @@ func (b *bucket) append(ctx context.Context, batch *line.Batch) error {
 	// Past this call a record may be durable, and then its position must pass the turnstile: a client that goes away
 	// meanwhile must not leave it unclaimed.
 	pos, err := b.log.Append(context.WithoutCancel(ctx), rec)
+	if errors.Is(err, journal.ErrFull) && b.store.Applied() > b.store.Flushed() {
+		// The store may be what holds the journal's oldest records; then there is room once it has them in blocks.
+		if err := b.store.Flush(ctx); err != nil {
+			return err
+		}
+		pos, err = b.log.Append(context.WithoutCancel(ctx), rec)
+	}
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/node/api"
 	"github.com/holdfast-telemetry/holdfast/node/catalog"
 	"github.com/holdfast-telemetry/holdfast/node/collect"
+	"github.com/holdfast-telemetry/holdfast/node/journal"
 	"github.com/holdfast-telemetry/holdfast/node/line"
 	"github.com/holdfast-telemetry/holdfast/node/query"
 	"github.com/holdfast-telemetry/holdfast/node/settings"
@@ -71,7 +72,7 @@ func Open(s settings.Settings, inputs *collect.Config, b Build, logger *slog.Log
 	if inputs == nil || inputs.Inputs() == 0 {
 		return n, nil
 	}
-	n.collector, err = collect.Start(inputs, collect.Options{Sink: n.sink(), Logger: logger, Registerer: n.registry})
+	n.collector, err = collect.Start(inputs, collect.Options{Sink: sink{n}, Logger: logger, Registerer: n.registry})
 	return n, err
 }
 
@@ -116,15 +117,26 @@ func (n *Node) follow(c catalog.Change) {
 }
 
 // sink is where this node's own inputs write: the bucket that set-up names.
-func (n *Node) sink() collect.Sink {
-	return sinkFunc(func(ctx context.Context, b *line.Batch) error {
-		return n.buckets.Write(ctx, n.catalog.Reserved().Bucket, b)
-	})
+type sink struct{ n *Node }
+
+// Write stores what was gathered. While the node has no room it waits, because nobody offers the points again; the input's next
+// gathers are left out meanwhile.
+func (s sink) Write(ctx context.Context, b *line.Batch) error {
+	for {
+		err := s.n.buckets.Write(ctx, s.n.catalog.Reserved().Bucket, b)
+		if !errors.Is(err, journal.ErrFull) && !errors.Is(err, store.ErrBusy) {
+			return err
+		}
+		select {
+		case <-time.After(sinkRetry):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
-type sinkFunc func(context.Context, *line.Batch) error
-
-func (f sinkFunc) Write(ctx context.Context, b *line.Batch) error { return f(ctx, b) }
+// sinkRetry is how long a gather waits before it asks for room again.
+const sinkRetry = time.Second
 
 // listen starts the HTTP server.
 func (n *Node) listen(b Build) (err error) {
