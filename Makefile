@@ -44,7 +44,8 @@ fuzz: ## every fuzz target for FUZZTIME
 	  done; done
 
 bench: build ## figures side by side with the peers; see bench/README.md
-	$(GO) run ./bench/side -holdfast bin/holdfast
+	cd bench && $(GO) test -run "^$$" -bench . -benchmem .
+	cd bench && $(GO) run ./side -holdfast ../bin/holdfast
 
 dist: ## all targets into dist/
 	@for t in $(TARGETS); do \
