@@ -44,6 +44,7 @@ type stream struct {
 	denied  bool // the last answer was Denied: probe before sending
 	failing bool // the last request failed
 	retry   []int64
+	doubts  [origins]doubt
 	blind   int       // refused lines in a row, with nothing accepted between them and no reason that we know
 	kept    time.Time // last housekeeping
 	saved   time.Time // last save of counts

@@ -22,6 +22,8 @@ const (
 	fromBehind               // a stretch of the backlog (NewestFirst)
 	fromStore                // a gap
 	fromDead                 // dead letters that are tried again
+
+	origins = iota // how many there are
 )
 
 // work is a batch and what it means for the replication's files when its lines are decided.
@@ -31,6 +33,10 @@ type work struct {
 	gap       int     // fromStore: the gap's ID
 	low, high int64   // fromStore: the window of timestamps
 	ids       []int64 // fromDead: the dead letter of each line
+
+	looking bool // the lines behind the first one are tried, because the server stumbles over it
+	looked  int  // how many of their spans had server errors too
+	proof   bool // the server took other lines while it did not take the first one
 }
 
 // fresh reports whether no part of the work was decided, so that it may be put back without loss.

@@ -105,7 +105,7 @@ func TestW4StateIsNotWrittenAtEveryRequest(t *testing.T) {
 		if err := os.Remove(state); err != nil {
 			t.Fatal(err)
 		}
-		advances := b.memory.advances
+		advances := b.memory.advanced()
 		for range 25 {
 			b.write(1)
 			time.Sleep(time.Second)
@@ -113,7 +113,7 @@ func TestW4StateIsNotWrittenAtEveryRequest(t *testing.T) {
 		if _, err := os.Stat(state); !os.IsNotExist(err) {
 			t.Errorf("state was written within 25 s of plain sending: %v", err)
 		}
-		if n := b.memory.advances - advances; n != 25 {
+		if n := b.memory.advanced() - advances; n != 25 {
 			t.Errorf("position advanced %d times for 25 requests", n)
 		}
 	})
