@@ -23,6 +23,10 @@ func (s *stream) deliver(ctx context.Context) error {
 	if w.decided() == len(w.ends) {
 		return s.settle(w) // only positions, no lines; or a settling that failed before
 	}
+	if w.looking {
+		s.lookBehind(ctx, w)
+		return nil
+	}
 	sp := w.next(s.pace.target)
 	text, points := w.text(sp)
 	if points == 0 {
@@ -39,10 +43,12 @@ func (s *stream) deliver(ctx context.Context) error {
 		s.pace.accepted(len(text), took)
 		s.gate.reset()
 		s.failing, s.blind = false, 0
+		s.doubts[w.from] = doubt{}
 		w.pop()
 		return s.settle(w)
 	case Unacceptable:
 		s.gate.reset()
+		s.failing = false
 		return s.refuse(w, sp, a)
 	case TooLarge:
 		s.pace.tooLarge(len(text))
@@ -53,6 +59,9 @@ func (s *stream) deliver(ctx context.Context) error {
 		}
 		w.halve()
 		return nil
+	}
+	if s.poisoned(w, sp, points, a) {
+		return s.settle(w)
 	}
 	s.holdBack(a, len(text), took)
 	s.putBack(w)

@@ -55,6 +55,8 @@ type Gap struct {
 	NextMax int64     `json:"nextMax"`
 	Sent    int64     `json:"sent"` // points sent so far
 	Closed  time.Time `json:"closed"`
+	// Error is why the store could not be read the last time, "" when it could.
+	Error string `json:"error,omitempty"`
 	// Asked tells that filling was asked for by command, whatever NoFill says.
 	Asked bool `json:"asked,omitempty"`
 }

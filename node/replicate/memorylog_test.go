@@ -48,6 +48,13 @@ func (l *memoryLog) lose(from, to journal.Position, reason string) {
 	}
 }
 
+// advanced returns how often a cursor advanced.
+func (l *memoryLog) advanced() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.advances
+}
+
 func (l *memoryLog) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

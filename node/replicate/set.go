@@ -162,24 +162,27 @@ func (s *Set) Add(spec Spec) error {
 	if err := spec.Check(); err != nil {
 		return err
 	}
-	spec = spec.withDefaults()
+	st, err := s.begin(spec.withDefaults())
+	if err != nil {
+		return err
+	}
+	return <-st.first
+}
+
+// begin lists and starts a stream. Its files are opened by its own goroutine, so that a slow disk holds up nobody else.
+func (s *Set) begin(spec Spec) (*stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return ErrClosed
+		return nil, ErrClosed
 	}
 	if s.streams[spec.ID] != nil {
-		return fmt.Errorf("%w: %s", ErrExists, spec.ID)
+		return nil, fmt.Errorf("%w: %s", ErrExists, spec.ID)
 	}
 	st := newStream(s.env, spec)
-	err := st.open()
-	if err != nil {
-		st.trouble("cannot open", err)
-	}
-	st.publish()
 	s.streams[spec.ID] = st
 	st.start()
-	return err
+	return st, nil
 }
 
 // Update changes the configuration of a replication. It takes effect at once: a stream that waits tries again, and a request to

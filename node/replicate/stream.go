@@ -44,15 +44,18 @@ type stream struct {
 	denied  bool // the last answer was Denied: probe before sending
 	failing bool // the last request failed
 	retry   []int64
+	doubts  [origins]doubt
 	blind   int       // refused lines in a row, with nothing accepted between them and no reason that we know
 	kept    time.Time // last housekeeping
 	saved   time.Time // last save of counts
 	linkUp  time.Time
 	widths  map[int]int64 // gap ID -> ns of the next window
+	fillAt  time.Time     // when gaps are looked at again after the store could not be read
 
-	wake chan struct{}
-	stop context.CancelFunc
-	done chan struct{}
+	wake  chan struct{}
+	stop  context.CancelFunc
+	done  chan struct{}
+	first chan error // what came of opening the files at the start
 
 	mu     sync.Mutex
 	inbox  inbox
@@ -79,6 +82,7 @@ func newStream(env *environment, spec Spec) *stream {
 		widths: map[int]int64{},
 		wake:   make(chan struct{}, 1),
 		done:   make(chan struct{}),
+		first:  make(chan error, 1),
 	}
 	s.view.state, s.view.spec = Starting, spec
 	return s
@@ -102,6 +106,12 @@ func (s *stream) halt() {
 
 func (s *stream) run(ctx context.Context) {
 	defer s.close()
+	err := s.open()
+	if err != nil {
+		s.trouble("cannot open", err)
+	}
+	s.publish()
+	s.first <- err
 	for ctx.Err() == nil {
 		s.takeInbox()
 		until, forData := s.step(ctx)

@@ -22,6 +22,8 @@ const (
 	fromBehind               // a stretch of the backlog (NewestFirst)
 	fromStore                // a gap
 	fromDead                 // dead letters that are tried again
+
+	origins = iota // how many there are
 )
 
 // work is a batch and what it means for the replication's files when its lines are decided.
@@ -31,6 +33,10 @@ type work struct {
 	gap       int     // fromStore: the gap's ID
 	low, high int64   // fromStore: the window of timestamps
 	ids       []int64 // fromDead: the dead letter of each line
+
+	looking bool // the lines behind the first one are tried, because the server stumbles over it
+	looked  int  // how many of their spans had server errors too
+	proof   bool // the server took other lines while it did not take the first one
 }
 
 // fresh reports whether no part of the work was decided, so that it may be put back without loss.
@@ -163,14 +169,13 @@ func (s *stream) choose(ctx context.Context, now time.Time) (due time.Time, err 
 	if s.work, err = s.takeBehind(len(s.state.Backlog) - 1); s.work != nil || err != nil {
 		return due, err
 	}
-	if s.work, err = s.takeDead(); s.work != nil || err != nil {
-		return due, err
+	if s.work = s.takeDead(); s.work != nil {
+		return due, nil
 	}
-	again, err := s.takeGap(ctx, now)
-	if !again.IsZero() {
+	if again := s.takeGap(ctx, now); !again.IsZero() {
 		due = soonest(due, again)
 	}
-	return due, err
+	return due, nil
 }
 
 // full reports whether the live batch cannot grow: by its size, or because a gap or a record that is too much follows.
@@ -244,14 +249,16 @@ func (s *stream) takeBehind(i int) (*work, error) {
 	return nil, nil
 }
 
-// takeDead takes the dead letters that were asked to be tried again.
-func (s *stream) takeDead() (*work, error) {
+// takeDead takes the dead letters that were asked to be tried again. Where they cannot be read the request is forgotten.
+func (s *stream) takeDead() *work {
 	if len(s.retry) == 0 {
-		return nil, nil
+		return nil
 	}
 	rows, err := s.dead.list()
 	if err != nil {
-		return nil, err
+		s.retry = nil
+		s.log.Error("dead letters are not tried again", "error", err)
+		return nil
 	}
 	w := &work{from: fromDead}
 	rest := s.retry[:0:0]
@@ -268,9 +275,9 @@ func (s *stream) takeDead() (*work, error) {
 	}
 	s.retry = rest
 	if len(w.ids) == 0 {
-		return nil, nil
+		return nil
 	}
-	return w, nil
+	return w
 }
 
 // advance makes a position durable: everything up to pos is done, for the live end or for a stretch of the backlog.

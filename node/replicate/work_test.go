@@ -1,6 +1,7 @@
 package replicate
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfast-telemetry/holdfast/internal/id"
+	"github.com/holdfast-telemetry/holdfast/node/journal"
 )
 
 // W1: EDR sends one request for each local write, one after the other.
@@ -105,7 +107,7 @@ func TestW4StateIsNotWrittenAtEveryRequest(t *testing.T) {
 		if err := os.Remove(state); err != nil {
 			t.Fatal(err)
 		}
-		advances := b.memory.advances
+		advances := b.memory.advanced()
 		for range 25 {
 			b.write(1)
 			time.Sleep(time.Second)
@@ -113,7 +115,7 @@ func TestW4StateIsNotWrittenAtEveryRequest(t *testing.T) {
 		if _, err := os.Stat(state); !os.IsNotExist(err) {
 			t.Errorf("state was written within 25 s of plain sending: %v", err)
 		}
-		if n := b.memory.advances - advances; n != 25 {
+		if n := b.memory.advanced() - advances; n != 25 {
 			t.Errorf("position advanced %d times for 25 requests", n)
 		}
 	})
@@ -393,6 +395,56 @@ func TestW11QueueCountsOnlyWhatIsUnsent(t *testing.T) {
 		b.drained(time.Minute)
 		if s := b.status(); s.QueueBytes != 0 || s.RemainingBytes != 0 {
 			t.Errorf("synced, and yet %d bytes in the queue, %d remaining", s.QueueBytes, s.RemainingBytes)
+		}
+	})
+}
+
+func TestStoreThatCannotBeReadHoldsOnlyTheFillUp(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.rows = newMemoryRows()
+		b.add()
+		b.remote.link.set(true)
+		b.write(5)
+		b.memory.lose(1, 1, "dropped")
+		b.rows.fail(errors.New("block is damaged"))
+		b.remote.link.set(false)
+		for range 10 {
+			b.write(5)
+			time.Sleep(10 * time.Second)
+		}
+		b.delivered(b.sent[:5]...)
+		gaps, err := b.set.Gaps(testReplication)
+		if err != nil || len(gaps) != 1 || gaps[0].State != GapOpen || gaps[0].Error != "block is damaged" {
+			t.Errorf("gaps: %+v, %v", gaps, err)
+		}
+		b.rows.fail(nil)
+		b.drained(time.Minute)
+		b.delivered()
+	})
+}
+
+func TestGapOfTheJournalsOwnBoundsIsFilledFromTheStore(t *testing.T) {
+	dir := t.TempDir()
+	inBubble(t, func(b *bench) {
+		j, err := journal.Open(journal.Options{Dir: dir, SegmentBytes: 1000, MaxBytes: 8000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.t.Cleanup(func() { closeJournal(t, j) })
+		b.log, b.memory, b.rows = j, nil, newMemoryRows()
+		b.t.Cleanup(b.stop) // before the journal closes
+		b.add()
+		b.remote.link.set(true)
+		for range 100 {
+			b.write(30)
+			time.Sleep(time.Second)
+		}
+		b.remote.link.set(false)
+		b.drained(5 * time.Minute)
+		b.delivered()
+		gaps, err := b.set.Gaps(testReplication)
+		if err != nil || len(gaps) == 0 || gaps[0].Reason != journal.ReasonDropped || gaps[0].State != GapFilled {
+			t.Errorf("gaps: %+v, %v", gaps, err)
 		}
 	})
 }
