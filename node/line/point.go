@@ -67,4 +67,6 @@ type Batch struct {
 
 	fields []Field // arena that Point.Fields are cut from
 	bytes  []byte  // arena for bytes that could not stay in the parsed body
+
+	names map[string]int // scratch for finding repeated field keys
 }

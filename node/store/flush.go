@@ -1,0 +1,194 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-telemetry/holdfast/node/line"
+)
+
+// flushRetry is how long a failed flush or compaction waits before it is tried again.
+const flushRetry = 5 * time.Second
+
+// Flush writes everything that was applied before the call to blocks. After it Flushed is at least what Applied was.
+func (b *Bucket) Flush(ctx context.Context) error {
+	target := b.Applied()
+	for {
+		if err := b.flushOnce(ctx); err != nil {
+			return fmt.Errorf("flush bucket %s: %w", b.id, err)
+		}
+		if b.Flushed() >= target {
+			return nil
+		}
+	}
+}
+
+// flushOnce writes the frozen memtable, which it freezes first unless an earlier flush of it failed.
+func (b *Bucket) flushOnce(ctx context.Context) error {
+	b.edit.Lock()
+	defer b.edit.Unlock()
+	began := time.Now()
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return ErrClosed
+	}
+	if b.frozen == nil {
+		b.frozen, b.active = b.active, newMemtable()
+		b.frozen.last = b.applied
+	}
+	t := b.frozen
+	if t.empty() && t.last == b.flushed {
+		b.frozen = nil
+		b.mu.Unlock()
+		return nil
+	}
+	plan := b.planFlush(t)
+	b.mu.Unlock()
+
+	made, err := b.writeFlush(ctx, t, plan)
+	if err == nil {
+		err = b.commit(change{add: made, flushed: t.last, table: t})
+	}
+	if err != nil {
+		b.metrics.flushErrors.Inc()
+		return err
+	}
+	b.metrics.flushes.Inc()
+	b.metrics.flushTime.Observe(time.Since(began).Seconds())
+	return nil
+}
+
+// flushPart is what of a frozen memtable goes into one partition.
+type flushPart struct {
+	p      *partition
+	inputs []measureInput
+}
+
+// planFlush lists what is in a frozen memtable, sorted. The lock must be held, because the field sets still grow.
+func (b *Bucket) planFlush(t *memtable) []flushPart {
+	var out []flushPart
+	for p, mp := range t.parts {
+		if p.gone {
+			continue
+		}
+		out = append(out, flushPart{p, mp.inputs()})
+	}
+	slices.SortFunc(out, func(x, y flushPart) int {
+		if x.p.span.Min < y.p.span.Min {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// inputs lists the measurements of the part.
+func (mp *memPart) inputs() []measureInput {
+	groups := make(map[*measurement][]*memSeries)
+	for _, s := range mp.series {
+		groups[s.entry.m] = append(groups[s.entry.m], s)
+	}
+	out := make([]measureInput, 0, len(groups))
+	for m, series := range groups {
+		out = append(out, memInput(m.name, series))
+	}
+	slices.SortFunc(out, func(a, b measureInput) int { return strings.Compare(a.name, b.name) })
+	return out
+}
+
+// memInput makes the input of one measurement. All series have the same field set, unless the measurement was dropped in between:
+// then the types of the newer set count.
+func memInput(name string, series []*memSeries) measureInput {
+	slices.SortFunc(series, func(a, b *memSeries) int { return strings.Compare(a.entry.key, b.entry.key) })
+	in := measureInput{name: name, keys: make([]string, len(series))}
+	found := make(map[string]*headColumn)
+	have := make(map[string]int)
+	for i, s := range series {
+		in.keys[i] = s.entry.key
+		for at := range s.cols {
+			c := &s.cols[at]
+			n := max(len(c.bits), len(c.strs))
+			if n == 0 {
+				continue
+			}
+			field := s.fields.names[at]
+			f := found[field]
+			if f == nil {
+				f = &headColumn{key: field, t: c.t}
+				found[field] = f
+			}
+			f.raw = f.raw || c.raw
+			f.optional = f.optional || n < len(s.times) || c.t != f.t
+			have[field]++
+			in.values += int64(n)
+		}
+	}
+	for field, f := range found {
+		f.optional = f.optional || have[field] < len(series)
+		in.fields = append(in.fields, *f)
+	}
+	slices.SortFunc(in.fields, func(a, b headColumn) int { return strings.Compare(a.key, b.key) })
+	names := in.fieldNames()
+	heads := make([]memRows, len(series))
+	for i, s := range series {
+		heads[i] = memView{s, len(s.times)}.headers(names)
+	}
+	in.each = func(i int, emit func(*rows) error) error {
+		r := heads[i].within(TimeRange{line.MinTime - 2, line.MaxTime + 1})
+		return emit(&r)
+	}
+	return in
+}
+
+// writeFlush writes the blocks of all partitions and syncs their folders.
+func (b *Bucket) writeFlush(ctx context.Context, t *memtable, plan []flushPart) ([]addition, error) {
+	head := blockHead{order: t.last, first: t.first, last: t.last, set: b.nextID}
+	for _, part := range plan {
+		head.size += uint32(fileCount(part.inputs))
+	}
+	var out []addition
+	for _, part := range plan {
+		head.span = part.p.span
+		made, err := b.writePart(ctx, part.p, head, part.inputs, b.takeID)
+		if err != nil {
+			for _, a := range out {
+				a.block.discard(b.log)
+			}
+			return nil, err
+		}
+		for _, blk := range made {
+			out = append(out, addition{part.p, blk})
+		}
+	}
+	return out, nil
+}
+
+// writePart writes blocks into a partition's folder and makes their names durable.
+func (b *Bucket) writePart(ctx context.Context, p *partition, head blockHead, inputs []measureInput, nextID func() uint64) ([]*block, error) {
+	dir := filepath.Join(b.dir, p.dir())
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make partition: %w", err)
+	}
+	made, err := writeBlocks(ctx, dir, head, inputs, nextID)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range []string{dir, b.dir} {
+		if err := syncDir(d); err != nil {
+			return nil, err
+		}
+	}
+	return made, nil
+}
+
+// takeID returns the next block id. b.edit must be held.
+func (b *Bucket) takeID() uint64 {
+	b.nextID++
+	return b.nextID - 1
+}
