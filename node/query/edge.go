@@ -51,7 +51,8 @@ func (r *runner) feedEdge(one []seriesRows, last bool, add func(*batch) error) (
 		}
 		all := true
 		for i, c := range r.p.calls {
-			found[i] = found[i] || c.argType == 0 || countValid(b.cols[c.arg], 0, len(b.times)) > 0 && b.cols[c.arg].Type != 0
+			col := b.cols[c.arg]
+			found[i] = found[i] || c.argType == 0 || (col.Type != 0 && countValid(col, 0, len(b.times)) > 0)
 			all = all && found[i]
 		}
 		if all {
