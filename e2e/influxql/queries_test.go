@@ -315,7 +315,7 @@ var picked = []string{
 	`SELECT w FROM mixed`,
 	`SELECT count(w) FROM mixed`,
 	`SELECT w::string FROM mixed`,
-	`SELECT * FROM mixed WHERE time < '2026-03-10T00:00:00Z'`,
+	`SELECT * FROM mixed WHERE time < '2026-03-05T00:00:00Z'`,
 	`SELECT * FROM mixed WHERE v > 15`,
 
 	// Arithmetic.

@@ -84,6 +84,14 @@ func (b *budget) windows(n int64) error {
 	return nil
 }
 
+// room checks that n more intervals may be answered, without counting them.
+func (b *budget) room(n int64) error {
+	if need := b.buckets + n; b.limits.MaxBuckets > 0 && (need > b.limits.MaxBuckets || need < 0) {
+		return &LimitError{Limit: "buckets", Max: b.limits.MaxBuckets, Need: need}
+	}
+	return nil
+}
+
 // hold counts memory that is kept; a negative n gives it back.
 func (b *budget) hold(n int64) error {
 	b.bytes += n

@@ -182,7 +182,7 @@ func (m *merge) close() error {
 func (p *plan) ordered(ctx context.Context, x *execution, g *group) (batches, error) {
 	var in []batches
 	for i := range g.series {
-		s, err := p.scan(ctx, x, g.series[i:i+1])
+		s, err := p.scan(ctx, x, g.series[i:i+1], p.desc)
 		if err != nil {
 			closeAll(in)
 			return nil, err

@@ -262,6 +262,9 @@ func (p *planner) finish(q *plan) error {
 		q.calls[0].windowed = false // the only selector answers with the time of its row
 	}
 	for _, c := range q.calls {
+		if leaf := c.leaf(); leaf.windowed && len(q.aux) == 0 {
+			leaf.valueOnly = true
+		}
 		q.read.Min, q.read.Max = min(q.read.Min, c.start), max(q.read.Max, c.end)
 	}
 	for _, src := range s.Sources {
