@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/node/catalog"
 	"github.com/holdfast-telemetry/holdfast/node/collect"
 	"github.com/holdfast-telemetry/holdfast/node/journal"
+	"github.com/holdfast-telemetry/holdfast/node/line"
 	"github.com/holdfast-telemetry/holdfast/node/replicate"
 	"github.com/holdfast-telemetry/holdfast/node/settings"
 	"github.com/holdfast-telemetry/holdfast/node/store"
@@ -61,7 +62,18 @@ type rows struct{ *store.Bucket }
 
 // Lines implements replicate.Rows.
 func (r rows) Lines(ctx context.Context, min, max int64) iter.Seq2[[]byte, error] {
-	return r.Bucket.Lines(ctx, store.TimeRange{Min: min, Max: max})
+	return func(yield func([]byte, error) bool) {
+		var text []byte
+		for batch, err := range r.Bucket.Lines(ctx, store.TimeRange{Min: min, Max: max}) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if text = line.AppendBatch(text[:0], batch); !yield(text, nil) {
+				return
+			}
+		}
+	}
 }
 
 // start adds what the catalog and the configuration have. A replication that cannot be started does not keep the others, nor
