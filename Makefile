@@ -1,7 +1,7 @@
 # The two commands of the README are `make run` and `make test`; both need nothing but Go.
 
 GO       ?= go
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+VERSION  ?= 0.1.0-$(shell git rev-parse --short HEAD 2>/dev/null || echo dev)
 PKG      := github.com/holdfast-telemetry/holdfast
 LDFLAGS  := -s -w -X $(PKG)/internal/version.version=$(VERSION)
 TARGETS  := linux/amd64 linux/arm64 linux/arm windows/amd64 windows/arm64 darwin/amd64 darwin/arm64
