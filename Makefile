@@ -3,7 +3,8 @@
 GO       ?= go
 VERSION  ?= 0.1.0-$(shell git rev-parse --short HEAD 2>/dev/null || echo dev)
 PKG      := github.com/holdfast-telemetry/holdfast
-LDFLAGS  := -s -w -X $(PKG)/internal/version.version=$(VERSION)
+COMMIT   := $(shell git rev-parse HEAD 2>/dev/null)
+LDFLAGS  := -s -w -X $(PKG)/internal/version.version=$(VERSION) -X $(PKG)/internal/version.commit=$(COMMIT)
 TARGETS  := linux/amd64 linux/arm64 linux/arm windows/amd64 windows/arm64 darwin/amd64 darwin/arm64
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
