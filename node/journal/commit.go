@@ -201,6 +201,9 @@ func (j *Journal) commit() {
 func (j *Journal) fail(err error) error {
 	var s *syncError
 	if !errors.As(err, &s) && !errors.Is(err, errLeftover) {
+		if noSpace(err) && !errors.Is(err, ErrFull) {
+			return &FullError{RetryAfter: retryDisk, Reason: "the disk is full", Err: err}
+		}
 		return err
 	}
 	err = fmt.Errorf("%w; check the disk and start again: %w", ErrFailed, err)
@@ -224,6 +227,24 @@ func (j *Journal) writeBatch() error {
 	if err := j.makeRoom(size); err != nil {
 		return err
 	}
+	for {
+		err := j.tryWrite(size)
+		if err == nil {
+			return nil
+		}
+		// A full disk is one more bound.
+		if errors.Is(err, errLeftover) || !noSpace(err) || j.o.Policy == Reject {
+			return err
+		}
+		j.freeAsked = time.Time{}
+		if j.dropOldest(dropFree) != nil {
+			return err
+		}
+	}
+}
+
+// tryWrite writes the batch of the given size once, to a new segment if it does not fit the newest.
+func (j *Journal) tryWrite(size int64) error {
 	s := j.newest()
 	if s.size > headerSize && s.size+size > j.o.SegmentBytes {
 		var err error
@@ -232,14 +253,9 @@ func (j *Journal) writeBatch() error {
 		}
 	}
 	j.encodeBatch()
-	for {
-		_, err := s.file.WriteAt(j.buf, s.size)
-		if err == nil {
-			break
-		}
-		if err := j.undoWrite(s, err); err != nil {
-			return err
-		}
+	if _, err := s.file.WriteAt(j.buf, s.size); err != nil {
+		err = fmt.Errorf("append to %s: %w", s.path, err)
+		return errors.Join(err, wrapLeftover(s.file.Truncate(s.size)))
 	}
 	j.publishBatch(s)
 	return nil
@@ -255,26 +271,6 @@ func (j *Journal) encodeBatch() {
 		j.buf = append(j.buf, e.buf...)
 		next++
 	}
-}
-
-// undoWrite cuts a failed write off again. It returns nil when room was made and the write is worth another try.
-func (j *Journal) undoWrite(s *segment, cause error) error {
-	cause = fmt.Errorf("append to %s: %w", s.path, cause)
-	if err := s.file.Truncate(s.size); err != nil {
-		return fmt.Errorf("%w; %w: %w", cause, errLeftover, err)
-	}
-	if !noSpace(cause) {
-		return cause
-	}
-	j.freeAsked = time.Time{}
-	full := &FullError{RetryAfter: retryDisk, Reason: "the disk is full", Err: cause}
-	if j.o.Policy == Reject {
-		return full
-	}
-	if err := j.dropOldest(dropFree); err != nil {
-		return full
-	}
-	return nil
 }
 
 // publishBatch makes the batch part of the segment s, and with it visible to the next sync.
@@ -332,9 +328,6 @@ func (j *Journal) roll() (*segment, error) {
 	}
 	s, err := createSegment(j.fs, j.o.Dir, j.next, j.o.Now().UnixNano())
 	if err != nil {
-		if noSpace(err) && !errors.Is(err, errLeftover) {
-			return nil, &FullError{RetryAfter: retryDisk, Reason: "the disk is full", Err: err}
-		}
 		return nil, err
 	}
 	j.mu.Lock()

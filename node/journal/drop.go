@@ -28,9 +28,6 @@ func (j *Journal) dropOldest(reason dropReason) error {
 	next := state{floor: j.state.floor, drops: append(j.stillNeeded(), drops...)}
 	next.bound()
 	if err := j.stateFile.writeBoth(next.encode()); err != nil {
-		if noSpace(err) {
-			return &FullError{RetryAfter: retryDisk, Reason: "the disk is full", Err: err}
-		}
 		return fmt.Errorf("record what is dropped: %w", err)
 	}
 	j.mu.Lock()

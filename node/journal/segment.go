@@ -167,7 +167,9 @@ func writeHeader(f File, first Position, created int64) error {
 	if _, err := f.WriteAt(encodeHeader(first, created), 0); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
+	if err := f.Sync(); noSpace(err) {
+		return err // nothing is lost: the file holds nothing yet
+	} else if err != nil {
 		return &syncError{err}
 	}
 	return nil
