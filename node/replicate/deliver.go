@@ -70,6 +70,7 @@ func (s *stream) deliver(ctx context.Context) error {
 
 // send makes one request. dropped tells that it was cut short because the configuration changed.
 func (s *stream) send(ctx context.Context, text []byte) (a Answer, took time.Duration, dropped bool) {
+	s.publish() // a request may take long
 	limit := s.pace.deadline(len(text))
 	if s.spec.BytesPerSecond > 0 {
 		limit += time.Duration(float64(len(text)) / float64(s.spec.BytesPerSecond) * float64(time.Second))
@@ -79,7 +80,6 @@ func (s *stream) send(ctx context.Context, text []byte) (a Answer, took time.Dur
 	s.mu.Lock()
 	s.cancel = cancel
 	stale := s.inbox.spec != nil && !s.inbox.spec.sameTarget(s.spec)
-	s.view.state, s.view.reason = Sending, ""
 	s.mu.Unlock()
 	if stale {
 		return a, 0, true

@@ -432,6 +432,7 @@ func TestGapOfTheJournalsOwnBoundsIsFilledFromTheStore(t *testing.T) {
 		}
 		b.t.Cleanup(func() { closeJournal(t, j) })
 		b.log, b.memory, b.rows = j, nil, newMemoryRows()
+		b.spec.MaxBatchBytes = MinBatchBytes // what is read ahead is small
 		b.t.Cleanup(b.stop) // before the journal closes
 		b.add()
 		b.remote.link.set(true)
