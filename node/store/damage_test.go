@@ -166,6 +166,7 @@ func missing(t *testing.T, what string, got, want []string) []string {
 
 // TestDamageCostsAtMostTheDamagedBlockAndIsReported damages a small folder in every way and place, one at a time.
 func TestDamageCostsAtMostTheDamagedBlockAndIsReported(t *testing.T) {
+	t.Parallel()
 	w := newDamageWorld(t)
 	stride := 1
 	if testing.Short() {
