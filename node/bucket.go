@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-telemetry/holdfast/internal/id"
@@ -33,6 +34,8 @@ type bucket struct {
 	logger   *slog.Logger
 
 	order turnstile
+	// failed is why the journal accepts nothing any more, once it said so.
+	failed atomic.Pointer[error]
 	texts sync.Pool // of *[]byte: canonical text of a request on its way to the journal
 }
 
@@ -105,6 +108,9 @@ func (b *bucket) append(ctx context.Context, batch *line.Batch) error {
 		pos, err = b.log.Append(context.WithoutCancel(ctx), rec)
 	}
 	if err != nil {
+		if errors.Is(err, journal.ErrFailed) {
+			b.failed.Store(&err)
+		}
 		return err
 	}
 	b.order.pass(pos, func() { b.store.Apply(uint64(pos), batch) })

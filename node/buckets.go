@@ -203,4 +203,13 @@ func (bs *buckets) BucketStatus(i id.ID) (api.BucketStatus, bool) {
 }
 
 // Health implements api.Engine: it is why writes are refused, or nil.
-func (bs *buckets) Health() error { return bs.store.Pressure() }
+func (bs *buckets) Health() error {
+	bs.mu.RLock()
+	defer bs.mu.RUnlock()
+	for _, b := range bs.open {
+		if err := b.failed.Load(); err != nil {
+			return fmt.Errorf("bucket %s: %w", b.id, *err)
+		}
+	}
+	return bs.store.Pressure()
+}
