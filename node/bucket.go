@@ -36,7 +36,7 @@ type bucket struct {
 	order turnstile
 	// failed is why the journal accepts nothing any more, once it said so.
 	failed atomic.Pointer[error]
-	texts sync.Pool // of *[]byte: canonical text of a request on its way to the journal
+	texts  sync.Pool // of *[]byte: canonical text of a request on its way to the journal
 }
 
 // turnstile lets the holders of consecutive positions through one at a time, in the order of the positions, so that what the
