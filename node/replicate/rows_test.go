@@ -46,7 +46,10 @@ func TestRowsOfABucketAreItsCanonicalLines(t *testing.T) {
 	if want := "m,a=b f=5i 5\nm,a=b f=6i 6\n"; text != want || failed != bucket.fail || rows.Applied() != 7 || bucket.asked != (store.TimeRange{Min: 5, Max: 6}) {
 		t.Errorf("got %q, %v, asked %v", text, failed, bucket.asked)
 	}
-	for range rows.Lines(t.Context(), 1, 1000) {
+	for lines, err := range rows.Lines(t.Context(), 1, 1000) {
+		if err != nil || len(lines) == 0 {
+			t.Errorf("got %q, %v", lines, err)
+		}
 		break // a reader that has enough
 	}
 }
