@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-telemetry/holdfast/internal/id"
@@ -23,10 +24,9 @@ const storeCursor = "store"
 // bucket is one bucket's durable log and the store that reads it. Its write is the only way that points come into the node:
 // what it returns nil for is synced to disk.
 type bucket struct {
-	id     id.ID
-	log    journal.Log
-	store  *store.Bucket
-	cursor journal.Cursor
+	id    id.ID
+	log   journal.Log
+	store *store.Bucket
 	// pressure tells whether the store's memory has room for another write.
 	pressure func() error
 	now      func() time.Time
@@ -34,6 +34,10 @@ type bucket struct {
 
 	order turnstile
 	texts sync.Pool // of *[]byte: canonical text of a request on its way to the journal
+
+	room   sync.Mutex  // held by the one who flushes to make room in the journal
+	noRoom time.Time   // when that last failed
+	failed atomic.Bool // the journal stopped for good
 }
 
 // turnstile lets the holders of consecutive positions through one at a time, in the order of the positions, so that what the
@@ -49,16 +53,16 @@ func (t *turnstile) open(next journal.Position) {
 	t.next = next
 }
 
-// pass runs f once every position before p has passed.
+// pass runs f once every position before p has passed. A panic of f ends its own request only: those behind it pass all the same.
 func (t *turnstile) pass(p journal.Position, f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for t.next != p {
 		t.cond.Wait()
 	}
-	f()
+	defer t.cond.Broadcast()
 	t.next = p + 1
-	t.cond.Broadcast()
+	f()
 }
 
 // write makes the batch's acceptable points durable and visible. It returns a *store.PartialWrite when some were refused (the
@@ -94,20 +98,49 @@ func (b *bucket) append(ctx context.Context, batch *line.Batch) error {
 	*text = line.AppendBatch((*text)[:0], batch)
 	rec := journal.Record{Kind: journal.Points, Count: len(batch.Points), Body: *text}
 	rec.MinTime, rec.MaxTime = batch.TimeBounds()
-	// Past this call a record may be durable, and then its position must pass the turnstile: a client that goes away
-	// meanwhile must not leave it unclaimed.
-	pos, err := b.log.Append(context.WithoutCancel(ctx), rec)
-	if errors.Is(err, journal.ErrFull) && b.store.Applied() > b.store.Flushed() {
-		// The store may be what holds the journal's oldest records; then there is room once it has them in blocks.
-		if err := b.store.Flush(ctx); err != nil {
-			return err
-		}
-		pos, err = b.log.Append(context.WithoutCancel(ctx), rec)
-	}
+	pos, err := b.keep(ctx, rec)
 	if err != nil {
 		return err
 	}
 	b.order.pass(pos, func() { b.store.Apply(uint64(pos), batch) })
+	return nil
+}
+
+// keep makes a record durable. Its position must pass the turnstile; a client that goes away meanwhile must not leave it unclaimed.
+func (b *bucket) keep(ctx context.Context, rec journal.Record) (journal.Position, error) {
+	flushed := b.store.Flushed()
+	pos, err := b.log.Append(context.WithoutCancel(ctx), rec)
+	if errors.Is(err, journal.ErrFull) {
+		if err = b.makeRoom(ctx, flushed, err); err == nil {
+			pos, err = b.log.Append(context.WithoutCancel(ctx), rec)
+		}
+	}
+	if errors.Is(err, journal.ErrFailed) {
+		b.failed.Store(true)
+	}
+	return pos, err
+}
+
+// roomRetry is how long nobody tries to make room after that failed: on a full disk each try writes what is then thrown away.
+const roomRetry = 2 * time.Second
+
+// makeRoom flushes the store, which may be what holds the journal's oldest records, unless another has done so since the store was at
+// the position flushed. It returns full, or an error that is full too, when that makes no room.
+func (b *bucket) makeRoom(ctx context.Context, flushed uint64, full error) error {
+	b.room.Lock()
+	defer b.room.Unlock()
+	if b.store.Flushed() > flushed {
+		return nil
+	}
+	if age := b.now().Sub(b.noRoom); age >= 0 && age < roomRetry || b.store.Applied() == flushed {
+		return full
+	}
+	if err := b.store.Flush(ctx); err != nil {
+		if ctx.Err() == nil {
+			b.noRoom = b.now()
+		}
+		return fmt.Errorf("%w; no room was made: %w", full, err)
+	}
 	return nil
 }
 
@@ -117,7 +150,7 @@ func (b *bucket) delete(ctx context.Context, d store.Delete) error {
 	if err != nil {
 		return fmt.Errorf("encode delete: %w", err)
 	}
-	pos, err := b.log.Append(context.WithoutCancel(ctx), journal.Record{
+	pos, err := b.keep(ctx, journal.Record{
 		Kind: journal.Delete, MinTime: d.Range.Min, MaxTime: d.Range.Max, Body: body,
 	})
 	if err != nil {
@@ -134,7 +167,7 @@ func (b *bucket) recover() error {
 	if err != nil {
 		return fmt.Errorf("recover bucket %s: %w", b.id, err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // it was only read
 	var (
 		parser line.Parser
 		batch  line.Batch
@@ -174,13 +207,6 @@ func (b *bucket) recover() error {
 			}
 			b.store.ApplyDelete(uint64(rec.Position), d)
 		}
-	}
-}
-
-// flushed is called by the store after blocks became durable: the journal need not keep what is in them for the store's sake.
-func (b *bucket) flushed(pos uint64) {
-	if err := b.cursor.Advance(journal.Position(pos)); err != nil {
-		b.logger.Error("store position not saved; the journal keeps more than it needs", "err", err)
 	}
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +36,10 @@ type buckets struct {
 	mu     sync.RWMutex
 	open   map[id.ID]*bucket
 	closed bool
+
+	// cursors are the stores' durable positions in the journals, by bucket. The store asks for them when it has flushed, also while
+	// a bucket is being opened, dropped, or could not be opened.
+	cursors sync.Map // of id.ID to journal.Cursor
 }
 
 // get returns the open bucket, opening it when the catalog knows it.
@@ -72,9 +78,16 @@ func (bs *buckets) openAll() error {
 	if err != nil {
 		return err
 	}
-	ids := []id.ID{bs.catalog.Reserved().Bucket}
+	unnamed, err := bs.catalog.SetupAllowed()
+	if err != nil {
+		return err
+	}
+	var ids []id.ID
+	if unnamed {
+		ids = append(ids, bs.catalog.Reserved().Bucket)
+	}
 	for _, b := range known {
-		if b.Type != catalog.SystemBucket && b.ID != ids[0] {
+		if b.Type != catalog.SystemBucket {
 			ids = append(ids, b.ID)
 		}
 	}
@@ -86,21 +99,26 @@ func (bs *buckets) openAll() error {
 	return nil
 }
 
-// options returns how long a bucket's points are kept. The reserved bucket keeps them for ever until set-up names it.
+// options returns how long a bucket's points are kept. The reserved bucket keeps them for ever until set-up names it; from then on it
+// is a bucket like others, and can be deleted.
 func (bs *buckets) options(i id.ID) (store.BucketOptions, error) {
+	if i == bs.catalog.Reserved().Bucket {
+		if unnamed, err := bs.catalog.SetupAllowed(); err != nil {
+			return store.BucketOptions{}, err
+		} else if unnamed {
+			return store.BucketOptions{ShardDuration: catalog.DefaultShardDuration(0)}, nil
+		}
+	}
 	known, err := bs.catalog.Bucket(i)
-	if err == nil {
-		return store.BucketOptions{Retention: known.Retention, ShardDuration: known.ShardDuration}, nil
+	if err != nil {
+		return store.BucketOptions{}, err
 	}
-	if catalog.CodeOf(err) == catalog.NotFound && i == bs.catalog.Reserved().Bucket {
-		return store.BucketOptions{ShardDuration: catalog.DefaultShardDuration(0)}, nil
-	}
-	return store.BucketOptions{}, err
+	return store.BucketOptions{Retention: known.Retention, ShardDuration: known.ShardDuration}, nil
 }
 
 func (bs *buckets) openBucket(i id.ID, o store.BucketOptions) (*bucket, error) {
 	b := &bucket{id: i, now: bs.now, pressure: bs.store.Pressure, logger: bs.logger.With("bucket", i.String())}
-	o.OnFlush = b.flushed
+	o.OnFlush = func(pos uint64) { bs.flushed(i, pos) }
 	var err error
 	if b.store, err = bs.store.Bucket(i, o); err != nil {
 		return nil, err
@@ -116,29 +134,71 @@ func (bs *buckets) openBucket(i id.ID, o store.BucketOptions) (*bucket, error) {
 	if b.log, err = journal.Open(j); err != nil {
 		return nil, err
 	}
-	if b.cursor, err = b.log.Cursor(storeCursor, journal.CursorOptions{Pins: true}); err == nil {
+	cursor, err := b.log.Cursor(storeCursor, journal.CursorOptions{Pins: true})
+	if err == nil {
+		bs.cursors.Store(i, cursor)
 		err = b.recover()
 	}
 	if err != nil {
+		bs.cursors.Delete(i)
 		return nil, errors.Join(err, b.log.Close())
 	}
-	b.flushed(b.store.Flushed())
+	bs.flushed(i, b.store.Flushed())
 	return b, nil
+}
+
+// flushed is called by the store after blocks became durable: the journal need not keep what is in them for the store's sake.
+func (bs *buckets) flushed(i id.ID, pos uint64) {
+	cursor, ok := bs.cursors.Load(i)
+	if !ok {
+		return
+	}
+	if err := cursor.(journal.Cursor).Advance(journal.Position(pos)); err != nil {
+		bs.logger.Error("store position not saved; the journal keeps more than it needs", "bucket", i.String(), "err", err)
+	}
 }
 
 func (bs *buckets) journalDir(i id.ID) string { return filepath.Join(bs.dir, "journal", i.String()) }
 
-// drop forgets a bucket that was deleted, with its journal and its points.
+// droppedSuffix marks folders of deleted buckets on their way out.
+const droppedSuffix = ".dropped"
+
+// drop forgets a bucket that was deleted, with its journal and its points. The folders get other names first, so that what cannot be
+// removed now, or not before a crash, is removed at the next start.
 func (bs *buckets) drop(i id.ID) error {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
+	bs.cursors.Delete(i)
+	var errs []error
 	if b := bs.open[i]; b != nil {
 		delete(bs.open, i)
-		if err := b.log.Close(); err != nil {
-			return err
+		errs = append(errs, b.log.Close())
+	}
+	dir := bs.journalDir(i)
+	if err := os.Rename(dir, dir+droppedSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, os.RemoveAll(dir+droppedSuffix), bs.store.Drop(i))...)
+}
+
+// tidy removes what is left of buckets that were deleted.
+func (bs *buckets) tidy() {
+	var errs []error
+	for _, room := range []string{"journal", "store"} { // the store names its folders alike
+		dir := filepath.Join(bs.dir, room)
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		for _, e := range entries {
+			if strings.HasSuffix(e.Name(), droppedSuffix) {
+				errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+			}
 		}
 	}
-	return errors.Join(bs.store.Drop(i), os.RemoveAll(bs.journalDir(i)))
+	if err := errors.Join(errs...); err != nil {
+		bs.logger.Warn("what is left of deleted buckets could not be removed", "err", err)
+	}
 }
 
 // retain applies a bucket's changed retention.
@@ -155,7 +215,7 @@ func (bs *buckets) retain(i id.ID) error {
 	return nil
 }
 
-// close ends all journals; the store is closed after them, and flushes.
+// close ends all journals. The store is closed before them, so that its last flushes still find theirs.
 func (bs *buckets) close() error {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
@@ -203,4 +263,13 @@ func (bs *buckets) BucketStatus(i id.ID) (api.BucketStatus, bool) {
 }
 
 // Health implements api.Engine: it is why writes are refused, or nil.
-func (bs *buckets) Health() error { return bs.store.Pressure() }
+func (bs *buckets) Health() error {
+	bs.mu.RLock()
+	defer bs.mu.RUnlock()
+	for i, b := range bs.open {
+		if b.failed.Load() {
+			return fmt.Errorf("bucket %s: %w; check the disk and start the node again", i, journal.ErrFailed)
+		}
+	}
+	return bs.store.Pressure()
+}

@@ -37,7 +37,7 @@ func engine(t *testing.T, dir string, c *catalog.Catalog, logger *slog.Logger) (
 	return n, err
 }
 
-func (n *Node) closeEngine() error { return errors.Join(n.buckets.close(), n.store.Close()) }
+func (n *Node) closeEngine() error { return errors.Join(n.store.Close(), n.buckets.close()) }
 
 func newCatalog(t *testing.T) *catalog.Catalog {
 	t.Helper()
@@ -148,7 +148,7 @@ func TestADamagedByteCostsAtMostItsRecordOrPage(t *testing.T) {
 	if err := b.store.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	b.flushed(b.store.Flushed())
+	n.buckets.flushed(bucket, b.store.Flushed())
 	for r := damageRecords / 2; r < damageRecords; r++ {
 		writeRecord(t, n, bucket, r)
 	}

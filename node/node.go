@@ -86,6 +86,7 @@ func (n *Node) openEngine() (err error) {
 		dir: n.settings.Node.Data, journal: journalOptions(n.settings.Journal), catalog: n.catalog, store: n.store,
 		registry: n.registry, logger: n.logger, now: time.Now, open: map[id.ID]*bucket{},
 	}
+	n.buckets.tidy()
 	return n.buckets.openAll()
 }
 
@@ -209,11 +210,11 @@ func (n *Node) Close() error {
 	if n.replications != nil {
 		errs = append(errs, n.replications.set.Close())
 	}
-	if n.buckets != nil {
-		errs = append(errs, n.buckets.close())
-	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
+	}
+	if n.buckets != nil {
+		errs = append(errs, n.buckets.close())
 	}
 	if n.catalog != nil {
 		errs = append(errs, n.catalog.Close())

@@ -59,7 +59,7 @@ func journalOptions(j settings.Journal) journal.Options {
 }
 
 func storeOptions(s settings.Store) store.Options {
-	return store.Options{FlushBytes: int64(s.MemtableBytes), MaxSeries: s.MaxSeries}
+	return store.Options{FlushBytes: int64(s.MemtableBytes), FlushAge: duration(s.FlushAge), MaxSeries: s.MaxSeries}
 }
 
 func queryLimits(q settings.Query) query.Limits {

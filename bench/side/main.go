@@ -3,6 +3,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -13,18 +15,28 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/holdfast-telemetry/holdfast/e2e/peer"
 )
 
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("side: ")
 	holdfast := flag.String("holdfast", "../bin/holdfast", "the built program")
-	influxd := flag.String("influxd", "", "the built peer; empty leaves it out")
+	alone := flag.Bool("alone", false, "leave the peer out")
 	rows := flag.Int("rows", 500_000, "rows of ten values to write")
 	repeat := flag.Int("repeat", 3, "runs of each server, in turn; the median is printed")
 	idle := flag.Duration("idle", 30*time.Second, "how long a default node runs before its memory is read")
 	flag.Parse()
-	if err := run(os.Stdout, *holdfast, *influxd, *rows, *repeat, *idle); err != nil {
+	influxd := ""
+	if !*alone {
+		dir, err := peer.Build(context.Background(), "influxdb")
+		if err != nil {
+			log.Fatal(err)
+		}
+		influxd = peer.Executable(dir, "influxd")
+	}
+	if err := run(os.Stdout, *holdfast, influxd, *rows, *repeat, *idle); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -161,6 +173,10 @@ func ingest(make func(string) (*server, error), rows int) (f figures, err error)
 		return f, err
 	}
 	f.startFull = ms(s.boot)
+	s.stop()
+	if err := errors.Join(s.settle(), s.run()); err != nil {
+		return f, err
+	}
 	n, err := blockBytes(s)
 	if err != nil {
 		return f, err
@@ -187,7 +203,7 @@ func settled(size func() (int64, error)) (int64, error) {
 			return 0, err
 		}
 		if n == last && n > 0 {
-			if still++; still == 10 {
+			if still++; still == 20 {
 				return n, nil
 			}
 		} else {

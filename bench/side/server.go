@@ -27,8 +27,10 @@ type server struct {
 	cmd   *exec.Cmd
 	start func() *exec.Cmd
 	ready string
-	log   bytes.Buffer
-	boot  time.Duration
+	// settle changes the configuration so that the next start writes everything to its blocks soon.
+	settle func() error
+	log    bytes.Buffer
+	boot   time.Duration
 }
 
 func freeAddr() (string, error) {
@@ -52,6 +54,9 @@ func newHoldfast(program, dir, extra string) (*server, error) {
 	s := &server{name: "holdfast", addr: addr, dir: filepath.Join(dir, "data"), ready: "/ready", token: "benchmark",
 		write: "/api/v2/write?org=o&bucket=bench"}
 	s.start = func() *exec.Cmd { return exec.Command(program, "run", "--config", config, "--data", s.dir) }
+	s.settle = func() error {
+		return os.WriteFile(config, fmt.Appendf(nil, "[node]\nlisten = %q\n[store]\nflush_age = \"2s\"\n", addr), 0o600)
+	}
 	return s, nil
 }
 
@@ -87,6 +92,10 @@ level = "error"
 	}
 	s := &server{name: "influxdb 1.8.10", addr: addr, dir: filepath.Join(dir, "data"), ready: "/ping", write: "/write?db=bench"}
 	s.start = func() *exec.Cmd { return exec.Command(program, "-config", config) }
+	s.settle = func() error {
+		quick := "[data]\ncache-snapshot-write-cold-duration = \"2s\"\ncompact-full-write-cold-duration = \"4s\""
+		return os.WriteFile(config, []byte(strings.Replace(text, "[data]", quick, 1)), 0o600)
+	}
 	return s, nil
 }
 

@@ -31,8 +31,9 @@ var formatted = []string{
 	`SHOW FIELD KEYS`,
 }
 
-func TestFormatsAreThoseOfInfluxDB(t *testing.T) {
-	theirs, ours := startOracle(t), newExecutor()
+func TestFormatsAreThoseOfInfluxDB(t *testing.T) { onBoth(t, testFormats) }
+
+func testFormats(t *testing.T, theirs *oracle, ours *query.Executor) {
 	formats := []struct {
 		accept string
 		o      query.EncodeOptions
@@ -88,8 +89,9 @@ func TestFormatsAreThoseOfInfluxDB(t *testing.T) {
 	}
 }
 
-func TestParametersAreThoseOfInfluxDB(t *testing.T) {
-	theirs, ours := startOracle(t), newExecutor()
+func TestParametersAreThoseOfInfluxDB(t *testing.T) { onBoth(t, testParameters) }
+
+func testParameters(t *testing.T, theirs *oracle, ours *query.Executor) {
 	for _, c := range []struct{ q, params string }{
 		{`SELECT usage FROM cpu WHERE host = $h AND usage > $u LIMIT 3`, `{"h":"a","u":50}`},
 		{`SELECT usage FROM cpu WHERE usage > $u LIMIT 3`, `{"u":99.25}`},
@@ -121,8 +123,9 @@ func TestParametersAreThoseOfInfluxDB(t *testing.T) {
 }
 
 // Each step deletes more of the same data, on both sides.
-func TestDeletionsAreThoseOfInfluxDB(t *testing.T) {
-	theirs, ours := startOracle(t), newExecutor()
+func TestDeletionsAreThoseOfInfluxDB(t *testing.T) { onBoth(t, testDeletions) }
+
+func testDeletions(t *testing.T, theirs *oracle, ours *query.Executor) {
 	for _, q := range []string{
 		`DELETE FROM cpu WHERE host = 'a' AND time < '2026-03-03T12:10:00Z'`,
 		`DELETE FROM cpu WHERE time >= '2026-03-03T12:55:00Z'`,

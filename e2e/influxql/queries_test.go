@@ -315,7 +315,7 @@ var picked = []string{
 	`SELECT w FROM mixed`,
 	`SELECT count(w) FROM mixed`,
 	`SELECT w::string FROM mixed`,
-	`SELECT * FROM mixed WHERE time < '2026-03-10T00:00:00Z'`,
+	`SELECT * FROM mixed WHERE time < '2026-03-05T00:00:00Z'`,
 	`SELECT * FROM mixed WHERE v > 15`,
 
 	// Arithmetic.
@@ -459,6 +459,20 @@ var picked = []string{
 	`SELECT last(v) FROM tied WHERE time <= '2026-03-03T12:30:00Z'`,
 	`SELECT last(v) FROM tied WHERE time <= '2026-03-03T12:40:00Z'`,
 	`SELECT difference(v) FROM tied LIMIT 5`,
+
+	`SELECT mean(usage) FROM cpu WHERE ` + hour + ` GROUP BY time(0s)`,
+	`SELECT mean(usage) FROM cpu WHERE ` + hour + ` GROUP BY time(-5m)`,
+	`SELECT usage FROM cpu WHERE host = 'a' AND host = 'b'`,
+	`SELECT nothing + 1 FROM cpu`,
+	`SELECT usage + nothing FROM cpu LIMIT 2`,
+	`SELECT abs(nothing), usage FROM cpu LIMIT 2`,
+	`SELECT count(usage) FROM cpu WHERE nothing::field = 5`,
+	`SELECT usage::tag FROM cpu LIMIT 2`,
+	`SELECT host::field, usage FROM cpu LIMIT 2`,
+	`SELECT mean(usage) FROM cpu WHERE host::field = 'a'`,
+	`SELECT max(usage::integer), n::float FROM cpu`,
+	`SELECT first(v), last(v) FROM cpu, sparse GROUP BY *`,
+	`SELECT max(usage) FROM cpu WHERE time > '2026-03-04'`,
 
 	// Mistakes.
 	`SELECT mean(usage), usage FROM cpu`,

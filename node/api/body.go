@@ -21,6 +21,7 @@ type writes struct {
 	limits  Limits
 	held    atomic.Int64 // bytes of the bodies of writes in progress
 	buffers sync.Pool    // of *writeBuffer
+	bodies  sync.Pool    // of *[]byte: memory for bodies longer than firstRead
 	gzips   sync.Pool    // of *gzip.Reader
 	// parsers waits with those that are not in use. They are kept for good: each has learnt the series that are written
 	// here. Parsing keeps a core busy, so that more of them than cores would only wait for each other.
@@ -41,6 +42,7 @@ func newWrites(limits Limits) *writes {
 // writeBuffer is the memory of one write. The batch refers into the body.
 type writeBuffer struct {
 	body  []byte
+	first []byte // what a body begins in, firstRead bytes
 	batch line.Batch
 	held  int64 // its part of writes.held
 }
@@ -52,7 +54,7 @@ func (w *writes) borrow() *writeBuffer {
 	if b, ok := w.buffers.Get().(*writeBuffer); ok {
 		return b
 	}
-	return &writeBuffer{}
+	return &writeBuffer{first: make([]byte, 0, firstRead)}
 }
 
 func (w *writes) giveBack(b *writeBuffer) {
@@ -61,7 +63,10 @@ func (w *writes) giveBack(b *writeBuffer) {
 	if cap(b.body) > maxKeptBody {
 		return
 	}
-	b.body = b.body[:0]
+	if body := b.body[:0]; cap(body) > firstRead {
+		w.bodies.Put(&body)
+	}
+	b.body = nil
 	b.batch.Reset()
 	w.buffers.Put(b)
 }
@@ -92,7 +97,7 @@ func (w *writes) readBody(b *writeBuffer, r *http.Request) error {
 	default:
 		return failf(catalog.UnsupportedMediaType, "unsupported Content-Encoding %q: send gzip or nothing", encoding)
 	}
-	err := w.fill(b, from, r.ContentLength)
+	err := w.fill(b, from)
 	if failed, ok := errors.AsType[*failure](err); ok && failed.status == http.StatusRequestEntityTooLarge {
 		w.drain(r)
 	}
@@ -111,12 +116,14 @@ func (w *writes) gunzip(body io.Reader) (*gzip.Reader, error) {
 	return z, nil
 }
 
-// firstRead is how much memory a body gets before its length is known, in bytes.
+// firstRead is how much memory a body gets before any of it has come, in bytes. A body gets more only as it comes, whatever length
+// was announced: clients that announce much and send little must not take the room of those that send.
 const firstRead = 16 << 10
 
 // fill reads all of from into b.body.
-func (w *writes) fill(b *writeBuffer, from io.Reader, expected int64) error {
-	if err := w.grow(b, int(min(max(expected+1, firstRead), 1<<20))); err != nil {
+func (w *writes) fill(b *writeBuffer, from io.Reader) error {
+	b.body = b.first
+	if err := w.count(b, firstRead); err != nil {
 		return err
 	}
 	for {
@@ -139,9 +146,27 @@ func (w *writes) fill(b *writeBuffer, from io.Reader, expected int64) error {
 	}
 }
 
-// grow makes room for size bytes in b.body, and counts them.
+// grow makes room for size bytes in b.body.
 func (w *writes) grow(b *writeBuffer, size int) error {
-	size = max(size, cap(b.body))
+	kept, ok := w.bodies.Get().(*[]byte)
+	if ok && cap(*kept) >= size {
+		size = cap(*kept)
+	} else {
+		kept = nil
+	}
+	if err := w.count(b, size); err != nil {
+		return err
+	}
+	if kept == nil {
+		kept = new([]byte)
+		*kept = make([]byte, 0, size)
+	}
+	b.body = append(*kept, b.body...)
+	return nil
+}
+
+// count counts a body of the given size, unless too much is held then.
+func (w *writes) count(b *writeBuffer, size int) error {
 	more := int64(size) - b.held
 	if w.held.Add(more) > w.limits.HeldBytes {
 		w.held.Add(-more)
@@ -149,9 +174,6 @@ func (w *writes) grow(b *writeBuffer, size int) error {
 			message: "too many writes at the same time: nothing was stored; try again later"}
 	}
 	b.held += more
-	if size > cap(b.body) {
-		b.body = append(make([]byte, 0, size), b.body...)
-	}
 	return nil
 }
 

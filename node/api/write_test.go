@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -223,4 +226,39 @@ func body(points int) []byte {
 		fmt.Fprintf(&b, "cpu,host=edge-%03d,region=north usage_user=%d.5,usage_system=3.25,count=%di 17000000%08d\n", i%100, i%97, i, i)
 	}
 	return b.Bytes()
+}
+
+// A client that announces a long body and sends none of it holds the memory of a short one.
+func TestAnnouncedBodiesHoldNoMemory(t *testing.T) {
+	n := startWith(t, func(o *Options) { o.Limits.HeldBytes = 4 * firstRead })
+	var ends []*io.PipeWriter
+	var waiting sync.WaitGroup
+	for range 3 {
+		r, w := io.Pipe()
+		ends = append(ends, w)
+		req := httptest.NewRequest("POST", v2, r)
+		req.ContentLength = 1 << 20
+		req.Header.Set("Authorization", "Token "+operator)
+		waiting.Go(func() {
+			n.ServeHTTP(httptest.NewRecorder(), req)
+			_ = r.Close() // a pipe's Close never fails
+		})
+		if _, err := io.WriteString(w, "cpu v="); err != nil { // returns when it was read, or will not be
+			t.Errorf("a write was not read: %v", err)
+		}
+	}
+	req := httptest.NewRequest("POST", v2, strings.NewReader("cpu v=1 1"))
+	req.Header.Set("Authorization", "Token "+operator)
+	answer := httptest.NewRecorder()
+	n.ServeHTTP(answer, req)
+	if answer.Code != http.StatusNoContent {
+		t.Errorf("status %d while others announce what they do not send: %s", answer.Code, answer.Body)
+	}
+	for _, w := range ends {
+		_ = w.CloseWithError(io.ErrUnexpectedEOF)
+	}
+	waiting.Wait()
+	if held := n.writes.held.Load(); held != 0 {
+		t.Errorf("%d bytes are held after all writes", held)
+	}
 }

@@ -66,16 +66,16 @@ func Open(path string, o Options) (*Catalog, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("make the catalog's folder: %w", err)
 	}
-	cipher, err := openCipher(path + ".key")
-	if err != nil {
-		return nil, err
-	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("catalog %s is in use by another process: stop it or choose another data folder", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", path, err)
+	}
+	cipher, err := openCipher(path + ".key") // after the lock: two first starts would make two keys
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	c := &Catalog{db: db, options: o, cipher: cipher, watchers: map[int]func(Change){}, hashing: make(chan struct{}, 2)}
 	c.nobodysHash = sync.OnceValue(c.hashOfNoPassword)

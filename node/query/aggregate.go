@@ -39,7 +39,11 @@ func numberAggregator[T number](c *call, keep []int, x *execution) aggregator {
 	case "stddev":
 		return &stddevAggregator[T]{}
 	case "median":
-		return &medianAggregator[T]{budget: &x.budget}
+		return newMedian[T](x)
+	case "percentile":
+		if !c.ordered() {
+			return newPercentile[T](c.percentile, x)
+		}
 	}
 	return valueAggregator[T](c, keep, x)
 }

@@ -59,13 +59,36 @@ func (a *stddevAggregator[T]) points(order []int32, label func(int32) int64) (po
 	return p, nil
 }
 
-// medianAggregator keeps all values of a window.
-type medianAggregator[T number] struct {
+// valuesAggregator is the functions that need all values of a window, but not their order.
+type valuesAggregator[T number] struct {
 	budget *budget
 	values [][]T
+	// reduce adds the result of a window's values to a column, and reports whether there is one. It may sort them.
+	reduce func(out *column, values []T) bool
+	typ    line.Type
 }
 
-func (a *medianAggregator[T]) add(_ *batch, col *column, w int32, lo, hi int) error {
+func newMedian[T number](x *execution) aggregator {
+	return &valuesAggregator[T]{budget: &x.budget, typ: line.Float, reduce: func(out *column, values []T) bool {
+		out.Floats = append(out.Floats, median(values))
+		return true
+	}}
+}
+
+// newPercentile is for percentiles of which neither the time nor the rest of the row is asked for.
+func newPercentile[T number](p float64, x *execution) aggregator {
+	return &valuesAggregator[T]{budget: &x.budget, typ: typeOf[T](), reduce: func(out *column, values []T) bool {
+		i := rank(len(values), p)
+		if i < 0 {
+			return false
+		}
+		slices.Sort(values)
+		appendTyped(out, values[i])
+		return true
+	}}
+}
+
+func (a *valuesAggregator[T]) add(_ *batch, col *column, w int32, lo, hi int) error {
 	a.values = grow(a.values, w)
 	all := valuesOf[T](col, nil)[lo:hi]
 	if err := a.budget.hold(int64(len(all)) * 8); err != nil {
@@ -83,12 +106,11 @@ func (a *medianAggregator[T]) add(_ *batch, col *column, w int32, lo, hi int) er
 	return nil
 }
 
-func (a *medianAggregator[T]) points(order []int32, label func(int32) int64) (points, error) {
-	p := points{value: column{Type: line.Float}}
+func (a *valuesAggregator[T]) points(order []int32, label func(int32) int64) (points, error) {
+	p := points{value: column{Type: a.typ}}
 	for _, w := range order {
-		if int(w) < len(a.values) && len(a.values[w]) > 0 {
+		if int(w) < len(a.values) && len(a.values[w]) > 0 && a.reduce(&p.value, a.values[w]) {
 			p.times = append(p.times, label(w))
-			p.value.Floats = append(p.value.Floats, median(a.values[w]))
 		}
 	}
 	return p, nil

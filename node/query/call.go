@@ -27,6 +27,8 @@ type call struct {
 	windowed bool
 	win      *windows
 	desc     bool
+	// valueOnly tells that nothing but the value of the row that a selector chose is answered.
+	valueOnly bool
 	// filled results go through fill().
 	filled bool
 }
@@ -171,6 +173,8 @@ func (c *call) ordered() bool {
 	switch c.name {
 	case "count", "sum", "mean", "min", "max", "first", "last", "spread", "stddev", "median":
 		return false
+	case "percentile":
+		return !c.valueOnly
 	}
 	return true
 }

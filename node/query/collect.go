@@ -113,12 +113,21 @@ func (s byValue[T]) Swap(i, j int)      { s[i], s[j] = s[j], s[i] }
 
 // percentile returns the sample at the nearest rank, or none when there is no such rank.
 func percentile[T value](s []sample[T], p float64) []sample[T] {
-	i := int(math.Floor(float64(len(s))*p/100+0.5)) - 1
-	if i < 0 || i >= len(s) {
+	i := rank(len(s), p)
+	if i < 0 {
 		return nil
 	}
 	sort.Sort(byValue[T](s))
 	return s[i : i+1]
+}
+
+// rank is the place, among n sorted values, of the one nearest to a percentile, or -1 when there is none.
+func rank(n int, p float64) int {
+	i := int(math.Floor(float64(n)*p/100+0.5)) - 1
+	if i >= n {
+		return -1
+	}
+	return max(i, -1)
 }
 
 // mode returns the most frequent value, of several the one that was first seen. Of booleans it is true.

@@ -81,7 +81,7 @@ func (f *filler) run() error {
 	return nil
 }
 
-// count charges the windows that will be answered.
+// count checks, before any is made, that there may be as many windows.
 func (f *filler) count(end int64) error {
 	span := uint64(end - f.time)
 	if f.p.desc {
@@ -92,7 +92,7 @@ func (f *filler) count(end int64) error {
 		}
 	}
 	n := int64(min(span/uint64(f.win.every)+1, 1<<62))
-	if err := f.budget.windows(n); err != nil {
+	if err := f.budget.room(n); err != nil {
 		return err
 	}
 	return f.budget.hold(n * 16)

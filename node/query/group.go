@@ -11,7 +11,6 @@ import (
 type groupRun struct {
 	*runner
 	key   groupKey
-	out   *projection
 	inner []*seriesRun
 	last  *seriesRun
 	by    map[*tagset]*seriesRun
@@ -29,7 +28,7 @@ type seriesRun struct {
 }
 
 func (r *runner) newGroup(key groupKey) *groupRun {
-	return &groupRun{runner: r, key: key, out: newProjection(r.p), by: map[*tagset]*seriesRun{}}
+	return &groupRun{runner: r, key: key, by: map[*tagset]*seriesRun{}}
 }
 
 // series returns the state of the series that a batch is of.

@@ -26,7 +26,7 @@ type Limits struct {
 // DefaultLimits are bounds that a dashboard does not meet and that keep a small machine alive.
 func DefaultLimits() Limits {
 	return Limits{
-		Timeout:    60 * time.Second,
+		Timeout:    5 * time.Minute,
 		MaxSeries:  1_000_000,
 		MaxBuckets: 1_000_000,
 		MaxPoints:  1_000_000_000,
@@ -80,6 +80,14 @@ func (b *budget) windows(n int64) error {
 	b.buckets += n
 	if b.limits.MaxBuckets > 0 && (b.buckets > b.limits.MaxBuckets || b.buckets < 0) {
 		return &LimitError{Limit: "buckets", Max: b.limits.MaxBuckets, Need: b.buckets}
+	}
+	return nil
+}
+
+// room checks that n more intervals may be answered, without counting them.
+func (b *budget) room(n int64) error {
+	if need := b.buckets + n; b.limits.MaxBuckets > 0 && (need > b.limits.MaxBuckets || need < 0) {
+		return &LimitError{Limit: "buckets", Max: b.limits.MaxBuckets, Need: need}
 	}
 	return nil
 }

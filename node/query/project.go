@@ -3,7 +3,6 @@ package query
 import (
 	"strconv"
 
-	"github.com/holdfast-telemetry/holdfast/node/line"
 	"github.com/influxdata/influxql"
 )
 
@@ -75,7 +74,7 @@ func anyCell(c *Column, i int) any {
 // else with the parser's evaluator.
 func (r *projection) compute(e influxql.Expr, symbols []Column, n int) Column {
 	if v, ok := vector(e, symbols, n); ok {
-		return Column{Column: v.column(n)}
+		return Column{Column: v}
 	}
 	out := make([]any, n)
 	for i := range out {
@@ -85,98 +84,4 @@ func (r *projection) compute(e influxql.Expr, symbols []Column, n int) Column {
 		out[i] = r.eval.Eval(e)
 	}
 	return Column{Any: out}
-}
-
-// operand is a column of floats, or a number.
-type operand struct {
-	floats  []float64
-	valid   []bool
-	literal bool
-	number  float64
-}
-
-func (o *operand) column(n int) column {
-	return column{Type: line.Float, Floats: o.floats[:n], Valid: o.valid}
-}
-
-// vector evaluates e over whole columns, when its result is a float for certain.
-func vector(e influxql.Expr, symbols []Column, n int) (*operand, bool) {
-	switch e := e.(type) {
-	case *influxql.ParenExpr:
-		return vector(e.Expr, symbols, n)
-	case *influxql.NumberLiteral:
-		return &operand{literal: true, number: e.Val}, true
-	case *influxql.VarRef:
-		at, err := strconv.Atoi(e.Val)
-		if err != nil || symbols[at].Any != nil || symbols[at].Type != line.Float {
-			return nil, false
-		}
-		return &operand{floats: symbols[at].Floats, valid: symbols[at].Valid}, true
-	case *influxql.BinaryExpr:
-		l, ok := vector(e.LHS, symbols, n)
-		if !ok {
-			return nil, false
-		}
-		r, ok := vector(e.RHS, symbols, n)
-		if !ok || (l.literal && r.literal) {
-			return nil, false
-		}
-		return arithmetic(e.Op, l, r, n)
-	}
-	return nil, false
-}
-
-// arithmetic applies an operator. Division by zero is zero.
-func arithmetic(op influxql.Token, l, r *operand, n int) (*operand, bool) {
-	out := &operand{floats: make([]float64, n), valid: bothValid(l.valid, r.valid, n)}
-	a, b := l.spread(n), r.spread(n)
-	switch op {
-	case influxql.ADD:
-		for i := range out.floats {
-			out.floats[i] = a[i] + b[i]
-		}
-	case influxql.SUB:
-		for i := range out.floats {
-			out.floats[i] = a[i] - b[i]
-		}
-	case influxql.MUL:
-		for i := range out.floats {
-			out.floats[i] = a[i] * b[i]
-		}
-	case influxql.DIV:
-		for i := range out.floats {
-			if b[i] != 0 {
-				out.floats[i] = a[i] / b[i]
-			}
-		}
-	default:
-		return nil, false
-	}
-	return out, true
-}
-
-// spread returns the operand as n values.
-func (o *operand) spread(n int) []float64 {
-	if !o.literal {
-		return o.floats[:n]
-	}
-	out := make([]float64, n)
-	for i := range out {
-		out[i] = o.number
-	}
-	return out
-}
-
-func bothValid(a, b []bool, n int) []bool {
-	switch {
-	case a == nil:
-		return b
-	case b == nil:
-		return a
-	}
-	out := make([]bool, n)
-	for i := range out {
-		out[i] = a[i] && b[i]
-	}
-	return out
 }

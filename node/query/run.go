@@ -54,7 +54,7 @@ func (p *plan) run(ctx context.Context, x *execution, ordered bool, emit func(*f
 			subs++
 		}
 	}
-	r := &runner{p: p, ctx: ctx, x: x, ordered: ordered, emit: emit}
+	r := &runner{p: p, ctx: ctx, x: x, ordered: ordered, emit: emit, out: newProjection(p)}
 	switch {
 	case subs == 0:
 		return r.measurements()
@@ -71,6 +71,7 @@ type runner struct {
 	x       *execution
 	ordered bool
 	emit    func(*frame) error
+	out     *projection
 	open    *groupRun
 }
 
@@ -83,7 +84,12 @@ func (r *runner) measurements() error {
 	ordered := r.p.needsOrder(r.ordered)
 	for i, g := range groups {
 		run := r.newGroup(g.key)
-		if err := r.feed(g, ordered, run.add, run.full); err != nil {
+		if edge := r.p.edge(); edge != 0 {
+			err = r.feedEdges(g, edge > 0, run.add)
+		} else {
+			err = r.feed(g, ordered, run.add, run.full)
+		}
+		if err != nil {
 			return err
 		}
 		if err := run.finish(); err != nil {

@@ -107,7 +107,7 @@ func (p *plan) fieldNames(filter *rowFilter) []string {
 }
 
 // scan reads series that share a reader and a condition, one after the other, or just one.
-func (p *plan) scan(ctx context.Context, x *execution, rows []seriesRows) (*seriesScan, error) {
+func (p *plan) scan(ctx context.Context, x *execution, rows []seriesRows, desc bool) (*seriesScan, error) {
 	var filter *rowFilter
 	if rows[0].filter != nil {
 		filter = newRowFilter(rows[0].filter, noValue)
@@ -120,7 +120,7 @@ func (p *plan) scan(ctx context.Context, x *execution, rows []seriesRows) (*seri
 	for i := range rows {
 		series[i] = rows[i].series
 	}
-	cur, err := rows[0].reader.Scan(ctx, store.ScanOptions{Series: series, Fields: fields, Range: p.bounded(), Descending: p.desc})
+	cur, err := rows[0].reader.Scan(ctx, store.ScanOptions{Series: series, Fields: fields, Range: p.bounded(), Descending: desc})
 	if err != nil {
 		return nil, fmt.Errorf("reading %q: %w", rows[0].series.Measurement, err)
 	}
@@ -188,7 +188,7 @@ func (p *plan) each(ctx context.Context, x *execution, g *group, fn func(*batch)
 }
 
 func (p *plan) eachOf(ctx context.Context, x *execution, rows []seriesRows, fn func(*batch) error) (err error) {
-	s, err := p.scan(ctx, x, rows)
+	s, err := p.scan(ctx, x, rows, p.desc)
 	if err != nil || s == nil {
 		return err
 	}

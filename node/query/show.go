@@ -15,7 +15,7 @@ import (
 func statementName(s influxql.Statement) string {
 	var words []string
 	for _, w := range strings.Fields(s.String()) {
-		if strings.ToUpper(w) != w || strings.ContainsAny(w, `"'`) || w == "ON" || w == "FROM" || len(words) == 3 {
+		if strings.Trim(w, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" || w == "ON" || w == "FROM" || len(words) == 3 {
 			break
 		}
 		words = append(words, w)

@@ -2,7 +2,6 @@ package replicate
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"time"
 )
@@ -11,34 +10,44 @@ const (
 	minTime     = math.MinInt64
 	maxTime     = math.MaxInt64
 	firstWindow = int64(time.Hour)
+	fillRetry   = 30 * time.Second
 	fillPoll    = time.Second // how often the store is asked whether it has caught up with the journal
 )
 
-// takeGap sets s.work to the next window of a gap. Where the store has not applied the gap's records yet it returns when to ask again.
-func (s *stream) takeGap(ctx context.Context, now time.Time) (again time.Time, err error) {
+// takeGap sets s.work to the next window of a gap. It returns when to look again where the store has not applied the gap's records yet
+// or cannot be read, which holds up nothing else.
+func (s *stream) takeGap(ctx context.Context, now time.Time) (again time.Time) {
 	if s.rows == nil {
-		return again, nil
+		return again
 	}
-	for {
+	if now.Before(s.fillAt) {
+		return s.fillAt
+	}
+	for ctx.Err() == nil {
 		gap := s.state.fillable(s.spec.Order, s.spec.NoFill)
 		if gap == nil {
-			return again, nil
+			return again
 		}
 		if s.rows.Applied() < uint64(gap.To) {
-			return now.Add(fillPoll), nil
+			return now.Add(fillPoll)
 		}
 		w, err := s.window(ctx, gap)
-		if err != nil {
-			return again, fmt.Errorf("read the store to fill a gap: %w", err)
+		if err == nil && w == nil {
+			err = s.state.save(s.dir)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("replication cannot fill a gap now", "gap", gap.ID, "error", err)
+			gap.Error = err.Error()
+			s.fillAt = now.Add(fillRetry)
+			return s.fillAt
 		}
 		if w != nil {
+			gap.Error = ""
 			s.work = w
-			return again, nil
-		}
-		if err := s.state.save(s.dir); err != nil {
-			return again, err
+			return again
 		}
 	}
+	return again
 }
 
 // window reads the next window of a gap. Its width in time adapts so that it makes about one request: a request of old values must

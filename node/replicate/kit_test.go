@@ -202,7 +202,7 @@ type memoryRows struct {
 	mu      sync.Mutex
 	lines   map[string]string // series and time -> line
 	applied uint64
-	reads   int
+	broken  error
 }
 
 func newMemoryRows() *memoryRows {
@@ -223,6 +223,12 @@ func (r *memoryRows) apply(n uint64) {
 	r.applied = n
 }
 
+func (r *memoryRows) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.broken = err
+}
+
 func (r *memoryRows) Applied() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -232,7 +238,7 @@ func (r *memoryRows) Applied() uint64 {
 func (r *memoryRows) Lines(ctx context.Context, low, high int64) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		r.mu.Lock()
-		r.reads++
+		broken := r.broken
 		var found []string
 		for _, l := range r.lines {
 			if at, _ := lineTime([]byte(l)); low <= at && at <= high {
@@ -240,6 +246,10 @@ func (r *memoryRows) Lines(ctx context.Context, low, high int64) iter.Seq2[[]byt
 			}
 		}
 		r.mu.Unlock()
+		if broken != nil {
+			yield(nil, broken)
+			return
+		}
 		for _, l := range found {
 			if ctx.Err() != nil {
 				yield(nil, ctx.Err())

@@ -15,7 +15,6 @@ type memoryLog struct {
 	mu      sync.Mutex
 	records []journal.Record // position i+1 at index i
 	lost    map[journal.Position]string
-	sizes   []int64
 	cursors map[string]*memoryCursor
 	news    chan struct{}
 	broken  error // what reading returns
@@ -46,6 +45,13 @@ func (l *memoryLog) lose(from, to journal.Position, reason string) {
 	for p := from; p <= to; p++ {
 		l.lost[p] = reason
 	}
+}
+
+// advanced returns how often a cursor advanced.
+func (l *memoryLog) advanced() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.advances
 }
 
 func (l *memoryLog) fail(err error) {

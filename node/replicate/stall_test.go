@@ -113,6 +113,41 @@ func TestS3RefusedLineNeverBlocksTheLinesBehindIt(t *testing.T) {
 	}
 }
 
+func TestS3LineThatTheServerStumblesOverNeverBlocksTheLinesBehindIt(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.add()
+		b.remote.script(refuseLines(500, "n=5i", "n=6i", "n=33i"))
+		for range 8 {
+			b.write(5)
+		}
+		b.drained(2 * time.Hour)
+		bad := []string{b.sent[4], b.sent[5], b.sent[32]}
+		b.delivered(bad...)
+		if got := b.dead(); strings.Join(got, "\n") != strings.Join(bad, "\n") {
+			t.Errorf("dead letters: %q", got)
+		}
+	})
+}
+
+func TestS3OutageOfServerErrorsMakesNoDeadLetters(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.add()
+		b.remote.script(func(c *call) reply {
+			return reply{code: []int{204, 500}[min(len(c.lines), 1)]} // empty writes work
+		})
+		for range 100 {
+			b.write(5)
+			time.Sleep(10 * time.Minute)
+		}
+		b.remote.script(nil)
+		b.drained(5 * time.Minute)
+		b.delivered()
+		if n := len(b.dead()); n != 0 {
+			t.Errorf("%d dead letters from an outage", n)
+		}
+	})
+}
+
 func TestS3RemoteThatDeniesIsProbedSlowlyAndSaysWhy(t *testing.T) {
 	for _, code := range []int{401, 403, 404, 302} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {

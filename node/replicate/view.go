@@ -1,6 +1,7 @@
 package replicate
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -38,8 +39,8 @@ type sample struct {
 }
 
 const (
-	samplesKept   = 30
-	sampleSpacing = 2 * time.Second
+	samplesKept   = 12
+	sampleSpacing = 5 * time.Second // asking the journal for its size costs some reading
 )
 
 func (s *stream) setReason(text string) {
@@ -74,7 +75,12 @@ func (s *stream) publish() {
 	v.success, v.refusal, v.damage = s.state.Success, s.state.Refusal, s.state.Damage
 	v.gaps = append([]Gap(nil), s.state.Gaps...)
 	v.dead = s.dead.len()
-	v.first = s.firstUnsent()
+	_, last := s.journal.Bounds()
+	// Between two batches the next record is not read yet; the last that is known stands for it.
+	if first := s.firstUnsent(); !first.IsZero() || s.live.at >= last {
+		v.first = first
+	}
+	v.sample(time.Now())
 }
 
 func (s *stream) currentState(now time.Time) (State, time.Time) {
@@ -129,15 +135,52 @@ func (s *stream) status(now time.Time) Status {
 	}
 	_, st.LastPosition = v.journal.Bounds()
 	st.QueueBytes = v.journal.Size(v.position)
-	st.RemainingBytes = v.journal.Size(v.head)
-	for _, b := range v.backlog {
-		st.RemainingBytes += v.journal.Size(b.From-1) - v.journal.Size(b.To)
-	}
 	if !v.first.IsZero() {
 		st.Lag = max(now.Sub(v.first), 0)
 	}
+	st.RemainingBytes = v.remaining()
 	st.ETA = v.eta(now, st.RemainingBytes)
 	return st
+}
+
+// remaining returns the bytes of the journal that are still to be sent.
+func (v *view) remaining() int64 {
+	left := v.journal.Size(v.head)
+	for _, b := range v.backlog {
+		left += v.journal.Size(b.From-1) - v.journal.Size(b.To)
+	}
+	return left
+}
+
+// sample notes now and then how much is left, while there is something.
+func (v *view) sample(now time.Time) {
+	if v.first.IsZero() {
+		v.drain = v.drain[:0]
+		return
+	}
+	if n := len(v.drain); n > 0 && now.Sub(v.drain[n-1].at) < sampleSpacing {
+		return
+	}
+	v.drain = append(v.drain, sample{now, v.remaining()})
+	if len(v.drain) > samplesKept {
+		v.drain = slices.Delete(v.drain, 0, 1)
+	}
+}
+
+// eta extrapolates how fast the backlog shrank since it was at its largest, within the samples.
+func (v *view) eta(now time.Time, left int64) time.Duration {
+	if left == 0 {
+		return 0
+	}
+	if len(v.drain) == 0 {
+		return -1
+	}
+	past := slices.MaxFunc(v.drain, func(a, b sample) int { return cmp.Compare(a.left, b.left) })
+	shrunk, took := past.left-left, now.Sub(past.at)
+	if shrunk <= 0 || took <= 0 {
+		return -1
+	}
+	return time.Duration(float64(left) / float64(shrunk) * float64(took))
 }
 
 // letters returns the dead letter file, nil before the stream is open.
@@ -152,24 +195,4 @@ func (s *stream) gaps() []Gap {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.view.gaps)
-}
-
-// eta extrapolates how fast the backlog shrinks.
-func (v *view) eta(now time.Time, left int64) time.Duration {
-	if left == 0 {
-		v.drain = v.drain[:0]
-		return 0
-	}
-	if n := len(v.drain); n == 0 || now.Sub(v.drain[n-1].at) >= sampleSpacing {
-		v.drain = append(v.drain, sample{now, left})
-	}
-	if len(v.drain) > samplesKept {
-		v.drain = append(v.drain[:0], v.drain[1:]...)
-	}
-	past := v.drain[0]
-	shrunk, took := past.left-left, now.Sub(past.at)
-	if shrunk <= 0 || took <= 0 {
-		return -1
-	}
-	return time.Duration(float64(left) / float64(shrunk) * float64(took))
 }

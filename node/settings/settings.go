@@ -65,6 +65,8 @@ type Journal struct {
 type Store struct {
 	// MemtableBytes is when points in memory are written as a block.
 	MemtableBytes conf.Size `toml:"memtable_bytes"`
+	// FlushAge is how long a point waits in memory at most.
+	FlushAge conf.Duration `toml:"flush_age"`
 	// MaxSeries bounds the series of a bucket.
 	MaxSeries int `toml:"max_series"`
 }
@@ -198,7 +200,7 @@ func checkJournal(t *conf.Table, j *Journal) error {
 }
 
 func checkStore(t *conf.Table, s *Store) error {
-	return notNegative(t, map[string]int64{"memtable_bytes": int64(s.MemtableBytes), "max_series": int64(s.MaxSeries)})
+	return notNegative(t, map[string]int64{"memtable_bytes": int64(s.MemtableBytes), "flush_age": int64(s.FlushAge), "max_series": int64(s.MaxSeries)})
 }
 
 func checkQuery(t *conf.Table, q *Query) error {

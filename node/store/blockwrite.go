@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/parquet-go/parquet-go"
 
@@ -16,6 +17,8 @@ const (
 	pageRows = 4096
 	// pageTextBytes is about the most bytes of text in a page of a string column.
 	pageTextBytes = 64 << 10
+	// rowTextBytes is about the most bytes of text in the rows of a page of times, so that a read holds little text at once.
+	rowTextBytes = 1 << 20
 	// groupRows is the rows after which a row group ends. A row group is held in memory, compressed, while it is written.
 	groupRows = 32 * pageRows
 )
@@ -31,6 +34,7 @@ type blockWriter struct {
 
 	row    uint32 // rows written
 	inPage int
+	text   int // bytes of text in the page
 	inRG   int
 
 	scratch []parquet.Value
@@ -98,7 +102,7 @@ func (w *blockWriter) addWide(key string, tags []line.Tag, r *rows) error {
 		}
 	}
 	for lo := 0; lo < r.len(); {
-		hi := min(r.len(), lo+pageRows-w.inPage)
+		hi := w.fit(r, lo)
 		if err := w.writeWide(tags, r, lo, hi); err != nil {
 			return err
 		}
@@ -109,6 +113,25 @@ func (w *blockWriter) addWide(key string, tags []line.Tag, r *rows) error {
 	}
 	b.starts[len(b.starts)-1] = w.row
 	return nil
+}
+
+// fit returns the end of the rows from lo on that still go into the page.
+func (w *blockWriter) fit(r *rows, lo int) int {
+	hi := min(r.len(), lo+pageRows-w.inPage)
+	if !slices.ContainsFunc(r.cols, func(c Column) bool { return c.Type == line.String }) {
+		return hi
+	}
+	for i := lo; i < hi; i++ {
+		for c := range r.cols {
+			if r.cols[c].Type == line.String {
+				w.text += len(r.cols[c].Strings[i])
+			}
+		}
+		if w.text >= rowTextBytes {
+			return i + 1
+		}
+	}
+	return hi
 }
 
 // makeRoom ends the page when n more rows would not fit, though they would in a page of their own, and the page is not small.
@@ -174,7 +197,7 @@ func (w *blockWriter) addNarrow(measurement, key string, fields []FieldKey, inde
 			return err
 		}
 		for lo := 0; lo < run.len(); {
-			hi := min(run.len(), lo+pageRows-w.inPage)
+			hi := w.fit(&run, lo)
 			if err := w.writeNarrow(measurement, key, fields[i].Name, &run, lo, hi); err != nil {
 				return err
 			}
@@ -240,7 +263,7 @@ func (w *blockWriter) advance(times []int64, lo, hi int) error {
 	w.inPage += n
 	w.inRG += n
 	h.rows += int64(n)
-	if w.inPage < pageRows {
+	if w.inPage < pageRows && w.text < rowTextBytes {
 		return nil
 	}
 	return w.endPage()
@@ -256,7 +279,7 @@ func (w *blockWriter) endPage() error {
 			}
 		}
 	}
-	w.inPage = 0
+	w.inPage, w.text = 0, 0
 	if w.inRG < groupRows {
 		return nil
 	}

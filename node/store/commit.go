@@ -66,11 +66,11 @@ func (b *Bucket) manifestAfter(c *change) *manifest {
 		mp := manifestPartition{span: p.span}
 		for _, blk := range p.blocks {
 			if !slices.Contains(c.remove, blk) {
-				mp.blocks = append(mp.blocks, blk.head.id)
+				mp.blocks = append(mp.blocks, blk.head.entry())
 			}
 		}
 		for _, blk := range added[p] {
-			mp.blocks = append(mp.blocks, blk.head.id)
+			mp.blocks = append(mp.blocks, blk.head.entry())
 		}
 		for ms, set := range p.fields {
 			if len(set.names) == 0 {
@@ -88,6 +88,9 @@ func (b *Bucket) manifestAfter(c *change) *manifest {
 	m.tombstones = b.tombstones
 	return m
 }
+
+// entry is what the manifest says of the block.
+func (h *blockHead) entry() manifestBlock { return manifestBlock{h.id, h.order, h.first, h.last} }
 
 // install makes a committed change visible. The lock must be held.
 func (b *Bucket) install(c *change) {

@@ -133,7 +133,7 @@ func setSize(set []*block) int64 {
 }
 
 // describe plans the measurements of the output.
-func (job *compaction) describe() {
+func (job *compaction) describe(wideValues int64) {
 	h := &job.head
 	h.span = job.p.span
 	h.first = job.inputs[0].head.first
@@ -158,7 +158,9 @@ func (job *compaction) describe() {
 		}
 	}
 	for _, in := range byName {
-		job.ms = append(job.ms, in.finish())
+		m := in.finish()
+		m.decide(wideValues)
+		job.ms = append(job.ms, m)
 	}
 	slices.SortFunc(job.ms, func(a, b measureInput) int { return strings.Compare(a.name, b.name) })
 	h.size = uint32(fileCount(job.ms))
@@ -176,7 +178,7 @@ func (b *Bucket) reserve(job *compaction) {
 
 // compact writes the merged blocks and puts them in the inputs' place.
 func (b *Bucket) compact(ctx context.Context, job *compaction) error {
-	job.describe()
+	job.describe(b.store.wideValues)
 	b.reserve(job)
 	made, err := b.writePart(ctx, job.p, job.head, job.ms, func() uint64 {
 		id := job.ids[0]

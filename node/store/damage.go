@@ -25,6 +25,11 @@ type Damage struct {
 	Last  uint64 `json:"last,omitempty"`
 	// Err is what was found.
 	Err error `json:"-"`
+
+	// For Restore: the partition, the order of the lost rows, and the block if it is still there.
+	span  TimeRange
+	order uint64
+	block *block
 }
 
 func (d *Damage) Error() string {
@@ -44,7 +49,7 @@ func (d *Damage) Unwrap() error { return d.Err }
 func (b *block) pageDamage(c *blockColumn, p int, err error) Damage {
 	d := Damage{
 		File: b.path(), Column: c.column, Rows: int64(c.firsts[p+1] - c.firsts[p]), Times: b.head.times,
-		First: b.head.first, Last: b.head.last, Err: fmt.Errorf("page %d: %w", p, err),
+		First: b.head.first, Last: b.head.last, span: b.head.span, order: b.head.order, block: b, Err: fmt.Errorf("page %d: %w", p, err),
 	}
 	if c.role == roleTime {
 		d.Lost = fmt.Sprintf("%d rows of %s", d.Rows, b.title())

@@ -80,7 +80,7 @@ func (b *Bucket) planFlush(t *memtable) []flushPart {
 		if p.gone {
 			continue
 		}
-		out = append(out, flushPart{p, mp.inputs()})
+		out = append(out, flushPart{p, mp.inputs(b.store.wideValues)})
 	}
 	slices.SortFunc(out, func(x, y flushPart) int {
 		if x.p.span.Min < y.p.span.Min {
@@ -92,14 +92,16 @@ func (b *Bucket) planFlush(t *memtable) []flushPart {
 }
 
 // inputs lists the measurements of the part.
-func (mp *memPart) inputs() []measureInput {
+func (mp *memPart) inputs(wideValues int64) []measureInput {
 	groups := make(map[*measurement][]*memSeries)
 	for _, s := range mp.series {
 		groups[s.entry.m] = append(groups[s.entry.m], s)
 	}
 	out := make([]measureInput, 0, len(groups))
 	for m, series := range groups {
-		out = append(out, memInput(m.name, series))
+		in := memInput(m.name, series)
+		in.decide(wideValues)
+		out = append(out, in)
 	}
 	slices.SortFunc(out, func(a, b measureInput) int { return strings.Compare(a.name, b.name) })
 	return out
@@ -130,6 +132,9 @@ func memInput(name string, series []*memSeries) measureInput {
 			f.optional = f.optional || n < len(s.times) || c.t != f.t
 			have[field]++
 			in.values += int64(n)
+			for _, text := range c.strs {
+				in.text += int64(len(text))
+			}
 		}
 	}
 	for field, f := range found {

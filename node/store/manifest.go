@@ -27,9 +27,12 @@ type manifest struct {
 
 type manifestPartition struct {
 	span   TimeRange
-	blocks []uint64
+	blocks []manifestBlock
 	fields []manifestFields
 }
+
+// manifestBlock names a block. The rest repeats its head, to know what is lost when the block cannot be read.
+type manifestBlock struct{ id, order, first, last uint64 }
 
 // manifestFields is the field types of a measurement in a partition.
 type manifestFields struct {
@@ -55,8 +58,11 @@ func encodeManifest(m *manifest) ([]byte, error) {
 		e.int(p.span.Min)
 		e.int(p.span.Max)
 		e.uint(uint64(len(p.blocks)))
-		for _, id := range p.blocks {
-			e.uint(id)
+		for _, blk := range p.blocks {
+			e.uint(blk.id)
+			e.uint(blk.order)
+			e.uint(blk.first)
+			e.uint(blk.last)
 		}
 		e.uint(uint64(len(p.fields)))
 		for _, f := range p.fields {
@@ -103,7 +109,7 @@ func decodeManifest(data []byte) (*manifest, error) {
 	for range d.count() {
 		p := manifestPartition{span: TimeRange{d.int(), d.int()}}
 		for range d.count() {
-			p.blocks = append(p.blocks, d.uint())
+			p.blocks = append(p.blocks, manifestBlock{d.uint(), d.uint(), d.uint(), d.uint()})
 		}
 		for range d.count() {
 			f := manifestFields{measurement: d.str()}

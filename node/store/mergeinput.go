@@ -3,6 +3,8 @@ package store
 import (
 	"slices"
 	"strings"
+
+	"github.com/holdfast-telemetry/holdfast/node/line"
 )
 
 // mergeInput gathers what the input blocks of a compaction have of one measurement.
@@ -15,6 +17,7 @@ type mergeInput struct {
 	blocks map[*block]bool
 	series map[string][]place
 	values int64
+	text   int64
 }
 
 // place is where a series is in a block.
@@ -31,6 +34,9 @@ func newMergeInput(job *compaction, name string) *mergeInput {
 // add notes series number i of a block.
 func (in *mergeInput) add(blk *block, i int, e *seriesEntry) {
 	in.series[e.key] = append(in.series[e.key], place{blk, i})
+	if !in.blocks[blk] {
+		in.text += blk.textBytes()
+	}
 	if blk.head.layout == narrow {
 		in.blocks[blk] = true
 		for r := blk.runAt[i]; r < blk.runAt[i+1]; r++ {
@@ -49,6 +55,20 @@ func (in *mergeInput) add(blk *block, i int, e *seriesEntry) {
 		in.counts[c.key]++
 		in.field(blk, headColumn{key: c.key, t: c.t, optional: c.optional || blk.damaged.Load(), raw: c.raw})
 	}
+}
+
+// textBytes returns the bytes of the block's string values, about.
+func (b *block) textBytes() int64 {
+	var n int64
+	for i := range b.cols {
+		if b.cols[i].t != line.String {
+			continue
+		}
+		for _, p := range b.cols[i].pages {
+			n += int64(p.plain)
+		}
+	}
+	return n
 }
 
 // hasRaw tells whether a narrow block has text that is not UTF-8.
@@ -77,7 +97,7 @@ func (in *mergeInput) field(blk *block, c headColumn) {
 
 // finish makes the input of the writer.
 func (in *mergeInput) finish() measureInput {
-	out := measureInput{name: in.name, values: in.values}
+	out := measureInput{name: in.name, values: in.values, text: in.text}
 	for key, f := range in.fields {
 		f.optional = f.optional || in.counts[key] < len(in.blocks)
 		out.fields = append(out.fields, *f)

@@ -63,8 +63,8 @@ func (b *Bucket) load(m *manifest) (lost bool) {
 				set.add(k.Name, k.Type)
 			}
 		}
-		for _, id := range mp.blocks {
-			blk, err := b.openBlock(p, id)
+		for _, entry := range mp.blocks {
+			blk, err := b.openBlock(p, entry)
 			if err != nil {
 				lost = true
 				continue
@@ -115,8 +115,8 @@ func (b *block) fieldsOf(i int) []FieldKey {
 
 // openBlock reads a block's sidecar, or makes it again from the Parquet file. A block that cannot be read is reported and set
 // aside.
-func (b *Bucket) openBlock(p *partition, id uint64) (*block, error) {
-	blk := &block{dir: filepath.Join(b.dir, p.dir()), head: blockHead{id: id}}
+func (b *Bucket) openBlock(p *partition, entry manifestBlock) (*block, error) {
+	blk := &block{dir: filepath.Join(b.dir, p.dir()), head: blockHead{id: entry.id}}
 	sidecar := blk.sidecarPath()
 	data, err := os.ReadFile(sidecar)
 	if err == nil {
@@ -125,20 +125,20 @@ func (b *Bucket) openBlock(p *partition, id uint64) (*block, error) {
 	if err == nil {
 		var info fs.FileInfo
 		if info, err = os.Stat(blk.path()); err == nil && info.Size() < blk.fileSize {
-			b.report(Damage{File: blk.path(), Lost: "what is behind its end", Times: blk.head.times, First: blk.head.first,
-				Last: blk.head.last, Err: fmt.Errorf("%w: file has %d bytes instead of %d", errDamaged, info.Size(), blk.fileSize)})
+			b.report(Damage{File: blk.path(), Lost: "what is behind its end", Times: blk.head.times, First: entry.first,
+				Last: entry.last, span: p.span, order: entry.order, block: blk, Err: fmt.Errorf("%w: file has %d bytes instead of %d", errDamaged, info.Size(), blk.fileSize)})
 		}
 	}
 	if err == nil {
 		return blk, nil
 	}
-	again, rebuildErr := rebuildBlock(blk.dir, id)
+	again, rebuildErr := rebuildBlock(blk.dir, entry.id)
 	if rebuildErr == nil {
 		b.report(Damage{File: sidecar, Err: err})
 		return again, nil
 	}
-	b.report(Damage{File: blk.path(), Lost: "a block of points in " + p.dir(), Times: p.span, First: blk.head.first, Last: blk.head.last,
-		Err: errors.Join(err, rebuildErr)})
+	b.report(Damage{File: blk.path(), Lost: "a block of points in " + p.dir(), Times: p.span, First: entry.first, Last: entry.last,
+		span: p.span, order: entry.order, Err: errors.Join(err, rebuildErr)})
 	for _, path := range []string{blk.path(), sidecar} {
 		if err := os.Rename(path, path+damagedSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			b.log.Warn("cannot set a damaged file aside", "file", path, "error", err)

@@ -315,11 +315,11 @@ func (b *Bucket) rebuildManifest() (*manifest, error) {
 func (m *manifest) place(blk *block) {
 	for i := range m.partitions {
 		if m.partitions[i].span == blk.head.span {
-			m.partitions[i].blocks = append(m.partitions[i].blocks, blk.head.id)
+			m.partitions[i].blocks = append(m.partitions[i].blocks, blk.head.entry())
 			return
 		}
 	}
-	m.partitions = append(m.partitions, manifestPartition{span: blk.head.span, blocks: []uint64{blk.head.id}})
+	m.partitions = append(m.partitions, manifestPartition{span: blk.head.span, blocks: []manifestBlock{blk.head.entry()}})
 }
 
 // scanBlocks reads the sidecars, or where they are damaged the Parquet files, of all partitions' folders.

@@ -73,6 +73,8 @@ type Store struct {
 	o       Options
 	metrics *metrics
 	memory  atomic.Int64 // bytes of all memtables
+	// wideValues is defaultWideValues, but in tests.
+	wideValues int64
 
 	mu      sync.Mutex
 	buckets map[id.ID]*Bucket
@@ -113,7 +115,7 @@ func Open(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{o: o, buckets: make(map[id.ID]*Bucket), wake: make(chan struct{}, 1), stop: func() {}}
+	s := &Store{o: o, wideValues: defaultWideValues, buckets: make(map[id.ID]*Bucket), wake: make(chan struct{}, 1), stop: func() {}}
 	s.metrics = newMetrics(s, o.Registerer)
 	if !o.Manual {
 		ctx, stop := context.WithCancel(context.Background())

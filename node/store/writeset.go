@@ -10,9 +10,13 @@ import (
 	"github.com/holdfast-telemetry/holdfast/node/line"
 )
 
-// wideValues is how many values a measurement must have in a partition to get a file of its own. What a file costs beside
-// them (footer, page index, sidecar) is then a few per cent.
-const wideValues = 32 << 10
+// defaultWideValues is how many values a measurement must have in a partition to get a file of its own. What a file costs
+// beside them (footer, page index, sidecar) is then a few per cent.
+const defaultWideValues = 32 << 10
+
+// wideText is how many bytes of text a measurement must have to get a file of its own, because reads of a narrow block take
+// all of a series at once.
+const wideText = 4 << 20
 
 // measureInput is the rows of one measurement that go into new blocks.
 type measureInput struct {
@@ -22,8 +26,16 @@ type measureInput struct {
 	// keys are the series, sorted.
 	keys   []string
 	values int64
+	text   int64 // bytes of the string values, about
+	// wide tells that the measurement gets a block of its own.
+	wide bool
 	// each gives the rows of series i in time order, in batches with a column for each field, valid during the call.
 	each func(i int, emit func(*rows) error) error
+}
+
+// decide sets wide.
+func (m *measureInput) decide(wideValues int64) {
+	m.wide = m.values >= wideValues || m.text >= wideText
 }
 
 // fieldNames returns the fields' names.
@@ -39,7 +51,7 @@ func (m *measureInput) fieldNames() []string {
 func fileCount(inputs []measureInput) int {
 	n, small := 0, 0
 	for i := range inputs {
-		if inputs[i].values >= wideValues {
+		if inputs[i].wide {
 			n++
 		} else {
 			small = 1
@@ -48,7 +60,7 @@ func fileCount(inputs []measureInput) int {
 	return n + small
 }
 
-// writeBlocks writes the measurements, sorted by name, into new blocks in dir: large ones into a wide block each, the others
+// writeBlocks writes the measurements, sorted by name, into new blocks in dir: wide ones into a block each, the others
 // together into a narrow one. head is what the blocks have in common; nextID gives each its id. On an error it removes what it wrote.
 func writeBlocks(ctx context.Context, dir string, head blockHead, inputs []measureInput, nextID func() uint64) (out []*block, err error) {
 	defer func() {
@@ -62,7 +74,7 @@ func writeBlocks(ctx context.Context, dir string, head blockHead, inputs []measu
 	var small []*measureInput
 	for i := range inputs {
 		in := &inputs[i]
-		if in.values < wideValues {
+		if !in.wide {
 			small = append(small, in)
 			continue
 		}
