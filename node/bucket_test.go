@@ -29,13 +29,17 @@ func quietEngine(t *testing.T, c *catalog.Catalog) (*Node, string) {
 	dir := t.TempDir()
 	n := &Node{logger: slog.New(slog.DiscardHandler), catalog: c, registry: prometheus.NewRegistry()}
 	n.settings.Node.Data = dir
-	if err := n.openEngine(); err != nil {
+	err := n.openEngine()
+	if err == nil {
+		n.replications, err = newReplications(dir, n.buckets, c, "", n.logger, n.registry)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	stop := c.Watch(n.follow)
 	t.Cleanup(func() {
 		stop()
-		if err := n.closeEngine(); err != nil {
+		if err := errors.Join(n.replications.set.Close(), n.closeEngine()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -329,4 +333,8 @@ func TestASecondNodeIsRefusedBeforeItTouchesTheFolder(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+func setupRequest(bucket string) catalog.SetupRequest {
+	return catalog.SetupRequest{Username: "u", Org: "o", Bucket: bucket}
 }

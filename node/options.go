@@ -74,10 +74,11 @@ func queryLimits(q settings.Query) query.Limits {
 }
 
 // shown is the configuration for operators; secrets hide themselves.
-func shown(s settings.Settings) func() map[string]any {
-	return func() map[string]any {
-		return map[string]any{"node": s.Node, "journal": s.Journal, "store": s.Store, "query": s.Query, "remotes": s.Remotes, "replications": s.Replications}
-	}
+func (n *Node) shown() map[string]any {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.settings
+	return map[string]any{"node": s.Node, "journal": s.Journal, "store": s.Store, "query": s.Query, "remotes": s.Remotes, "replications": s.Replications}
 }
 
 // newLogger logs to the standard error output; the command line wins over the configuration.
