@@ -128,7 +128,6 @@ func (b *block) encodePages() []byte {
 			at = p.offset + int64(p.size)
 			e.uint(uint64(p.size))
 			e.uint(uint64(p.header))
-			e.uint(uint64(p.levels))
 			e.uint(uint64(p.plain))
 			e.uint(uint64(p.nulls))
 			e.uint(uint64(c.firsts[j+1] - c.firsts[j]))
@@ -157,7 +156,7 @@ func (b *block) decodePages(d *decoder) {
 		for j := range c.pages {
 			p := &c.pages[j]
 			p.offset = at + d.int()
-			p.size, p.header, p.levels = uint32(d.uint()), uint32(d.uint()), uint32(d.uint())
+			p.size, p.header = uint32(d.uint()), uint32(d.uint())
 			p.plain, p.nulls = uint32(d.uint()), uint32(d.uint())
 			c.firsts = append(c.firsts, c.firsts[j]+uint32(d.uint()))
 			p.sum = d.u32()
@@ -276,7 +275,7 @@ func (b *block) check() error {
 			return bad("pages do not add up to the rows")
 		}
 		for _, p := range c.pages {
-			if p.offset < 0 || p.offset+int64(p.size) > b.fileSize || uint64(p.header)+uint64(p.levels) > uint64(p.size) {
+			if p.offset < 0 || p.offset+int64(p.size) > b.fileSize || p.header > p.size {
 				return bad("a page lies outside the file")
 			}
 		}
