@@ -76,7 +76,11 @@ func benchmarkWrite(b *testing.B, do func(*Bucket, uint64, *line.Batch)) {
 
 func BenchmarkAdmit(b *testing.B) {
 	now := day(2)
-	benchmarkWrite(b, func(bucket *Bucket, _ uint64, batch *line.Batch) { bucket.Admit(batch, now) })
+	benchmarkWrite(b, func(bucket *Bucket, _ uint64, batch *line.Batch) {
+		if partial := bucket.Admit(batch, now); partial != nil {
+			b.Error(partial)
+		}
+	})
 }
 
 func BenchmarkApply(b *testing.B) {
@@ -184,6 +188,7 @@ func BenchmarkSelectSeries(b *testing.B) {
 	}
 	match := []TagMatcher{{Key: "tag1", Value: "value-1-3"}, {Key: "tag2", Op: MatchNotEqual, Value: "value-2-9"}, {Key: "hostname", Value: "host_7"}}
 	b.ReportAllocs()
+	b.ResetTimer()
 	for range b.N {
 		_, err := bucket.Series(context.Background(), "cpu", allTime, match)
 		must(b, err)

@@ -98,7 +98,7 @@ func newBlockWriter(dir string, head blockHead) (*blockWriter, error) {
 
 // addWide appends rows of a series; r has one column for each field of the block. Rows of the series that was added last go on
 // with it.
-func (w *blockWriter) addWide(key string, tags []line.Tag, r *rows) error {
+func (w *blockWriter) addWide(key string, tags []Tag, r *rows) error {
 	if r.len() == 0 {
 		return nil
 	}
@@ -151,7 +151,7 @@ func (w *blockWriter) makeRoom(n int) error {
 	return nil
 }
 
-func (w *blockWriter) writeWide(tags []line.Tag, r *rows, lo, hi int) error {
+func (w *blockWriter) writeWide(tags []Tag, r *rows, lo, hi int) error {
 	field := 0
 	for i := range w.b.head.columns {
 		c := &w.b.head.columns[i]
@@ -174,7 +174,7 @@ func (w *blockWriter) writeWide(tags []line.Tag, r *rows, lo, hi int) error {
 	return nil
 }
 
-func tagValue(tags []line.Tag, key string) (string, bool) {
+func tagValue(tags []Tag, key string) (string, bool) {
 	for i := range tags {
 		if tags[i].Key == key {
 			return tags[i].Value, true

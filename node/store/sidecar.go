@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"unsafe"
 
 	"github.com/holdfast-telemetry/holdfast/node/line"
 )
@@ -194,6 +195,11 @@ func (b *block) encodeSeries() []byte {
 		}
 	}
 	e.uint(uint64(len(b.keys)))
+	size := 0
+	for _, key := range b.keys {
+		size += len(key)
+	}
+	e.uint(uint64(size))
 	prev := ""
 	for i, key := range b.keys {
 		n := sharedPrefix(prev, key)
@@ -222,17 +228,27 @@ func (b *block) decodeSeries(d *decoder) {
 		b.runAt, b.runStart = []uint32{0}, []uint32{0}
 	}
 	n := d.count()
-	b.keys, b.starts = make([]string, 0, n), make([]uint32, 1, n+1)
-	prev := ""
-	for range n {
+	size := d.uint()
+	if size > maxSection {
+		d.fail()
+		return
+	}
+	b.starts = make([]uint32, 1, n+1)
+	text := make([]byte, 0, size) // of all keys, so that they are one allocation
+	ends := make([]int, 1, n+1)
+	for i := range n {
 		shared := d.uint()
 		suffix := d.bytes()
+		var prev []byte
+		if i > 0 {
+			prev = text[ends[i-1]:ends[i]]
+		}
 		if d.err != nil || shared > uint64(len(prev)) {
 			d.fail()
 			return
 		}
-		prev = prev[:shared] + string(suffix)
-		b.keys = append(b.keys, prev)
+		text = append(append(text, prev[:shared]...), suffix...)
+		ends = append(ends, len(text))
 		if b.head.layout == wide {
 			b.starts = append(b.starts, b.starts[len(b.starts)-1]+uint32(d.uint()))
 			continue
@@ -243,6 +259,11 @@ func (b *block) decodeSeries(d *decoder) {
 		}
 		b.runAt = append(b.runAt, uint32(len(b.runField)))
 		b.starts = append(b.starts, b.runStart[len(b.runStart)-1])
+	}
+	all := unsafe.String(unsafe.SliceData(text), len(text)) // never written again
+	b.keys = make([]string, n)
+	for i := range b.keys {
+		b.keys[i] = all[ends[i]:ends[i+1]]
 	}
 }
 
