@@ -1,9 +1,10 @@
 # The two commands of the README are `make run` and `make test`; both need nothing but Go.
 
 GO       ?= go
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+VERSION  ?= 0.1.0-$(shell git rev-parse --short HEAD 2>/dev/null || echo dev)
 PKG      := github.com/holdfast-telemetry/holdfast
-LDFLAGS  := -s -w -X $(PKG)/internal/version.version=$(VERSION)
+COMMIT   := $(shell git rev-parse HEAD 2>/dev/null)
+LDFLAGS  := -s -w -X $(PKG)/internal/version.version=$(VERSION) -X $(PKG)/internal/version.commit=$(COMMIT)
 TARGETS  := linux/amd64 linux/arm64 linux/arm windows/amd64 windows/arm64 darwin/amd64 darwin/arm64
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -12,7 +13,7 @@ INEFFASSIGN := github.com/gordonklaus/ineffassign@v0.2.0
 
 export CGO_ENABLED = 0
 
-.PHONY: run build test unit e2e lint fuzz bench dist clean
+.PHONY: run build test cc unit e2e lint fuzz bench dist clean
 
 run: build ## build and start a node in this folder
 	./bin/holdfast run
@@ -22,7 +23,10 @@ build: ## build bin/holdfast
 
 test: lint unit e2e ## everything that must hold
 
-unit: ## fast, hermetic tests of every room, with the race detector
+cc: # the race detector needs a C compiler
+	@command -v cc >/dev/null || { apt-get update -qq && apt-get install -y -qq gcc libc6-dev; }
+
+unit: cc ## fast, hermetic tests of every room, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
 
 e2e: build ## the built program against real peers; the peers are built once into a cache outside the tree
@@ -34,6 +38,7 @@ lint:
 	$(GO) run $(STATICCHECK) -tags e2e ./...
 	$(GO) run $(ERRCHECK) -tags e2e -exclude .errcheck ./...
 	$(GO) run $(INEFFASSIGN) ./...
+	cd bench && $(GO) vet ./...
 	@for t in windows/amd64 darwin/arm64 linux/arm; do echo "vet $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) vet ./... || exit 1; done
 
 FUZZTIME ?= 30s

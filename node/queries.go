@@ -29,7 +29,7 @@ func (q *querier) Query(ctx context.Context, w http.ResponseWriter, r *api.Query
 	}
 	w.Header().Set("Content-Type", kind)
 	err := q.executor.Execute(context.WithValue(ctx, accessKey{}, r.Access), query.Request{
-		Query: r.Text, Database: r.Database, Policy: r.RetentionPolicy, Params: r.Params, Authorizer: authorizer{r.Access},
+		Query: r.Text, Database: r.Database, Policy: r.RetentionPolicy, Params: r.Params, ReadOnly: r.ReadOnly, Authorizer: authorizer{r.Access},
 	}, encoder)
 	var parse *query.ParseError
 	if errors.As(err, &parse) {

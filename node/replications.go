@@ -1,12 +1,10 @@
 package node
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net"
 	"net/url"
@@ -19,10 +17,8 @@ import (
 	"github.com/holdfast-telemetry/holdfast/node/catalog"
 	"github.com/holdfast-telemetry/holdfast/node/collect"
 	"github.com/holdfast-telemetry/holdfast/node/journal"
-	"github.com/holdfast-telemetry/holdfast/node/line"
 	"github.com/holdfast-telemetry/holdfast/node/replicate"
 	"github.com/holdfast-telemetry/holdfast/node/settings"
-	"github.com/holdfast-telemetry/holdfast/node/store"
 )
 
 // replications keeps the running replications in step with the catalog and the configuration.
@@ -47,7 +43,7 @@ func newReplications(dir string, bs *buckets, c *catalog.Catalog, version string
 			if err != nil {
 				return nil
 			}
-			return rows{b.store}
+			return replicate.RowsOf(b.store)
 		},
 		Version: version, Logger: logger, Registerer: registry,
 	})
@@ -55,25 +51,6 @@ func newReplications(dir string, bs *buckets, c *catalog.Catalog, version string
 		return nil, err
 	}
 	return &replications{set: set, catalog: c, logger: logger}, nil
-}
-
-// rows lets a replication fill its gaps from the store.
-type rows struct{ *store.Bucket }
-
-// Lines implements replicate.Rows.
-func (r rows) Lines(ctx context.Context, min, max int64) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		var text []byte
-		for batch, err := range r.Bucket.Lines(ctx, store.TimeRange{Min: min, Max: max}) {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if text = line.AppendBatch(text[:0], batch); !yield(text, nil) {
-				return
-			}
-		}
-	}
 }
 
 // start adds what the catalog and the configuration have. A replication that cannot be started does not keep the others, nor

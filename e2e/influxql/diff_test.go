@@ -157,6 +157,18 @@ func testAnswers(t *testing.T, theirs *oracle, ours *query.Executor) {
 	}
 }
 
+func TestKnownDifferencesAreDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "influxql.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range knownDifferences {
+		if !strings.Contains(string(text), "\n| "+name+" |") {
+			t.Errorf("docs/influxql.md has no row %q", name)
+		}
+	}
+}
+
 // maxRecorded is the size of the largest answer that is worth keeping.
 const maxRecorded = 1500
 

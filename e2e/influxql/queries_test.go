@@ -460,6 +460,20 @@ var picked = []string{
 	`SELECT last(v) FROM tied WHERE time <= '2026-03-03T12:40:00Z'`,
 	`SELECT difference(v) FROM tied LIMIT 5`,
 
+	`SELECT mean(usage) FROM cpu WHERE ` + hour + ` GROUP BY time(0s)`,
+	`SELECT mean(usage) FROM cpu WHERE ` + hour + ` GROUP BY time(-5m)`,
+	`SELECT usage FROM cpu WHERE host = 'a' AND host = 'b'`,
+	`SELECT nothing + 1 FROM cpu`,
+	`SELECT usage + nothing FROM cpu LIMIT 2`,
+	`SELECT abs(nothing), usage FROM cpu LIMIT 2`,
+	`SELECT count(usage) FROM cpu WHERE nothing::field = 5`,
+	`SELECT usage::tag FROM cpu LIMIT 2`,
+	`SELECT host::field, usage FROM cpu LIMIT 2`,
+	`SELECT mean(usage) FROM cpu WHERE host::field = 'a'`,
+	`SELECT max(usage::integer), n::float FROM cpu`,
+	`SELECT first(v), last(v) FROM cpu, sparse GROUP BY *`,
+	`SELECT max(usage) FROM cpu WHERE time > '2026-03-04'`,
+
 	// Mistakes.
 	`SELECT mean(usage), usage FROM cpu`,
 	`SELECT max(usage), max(n), host FROM cpu`,

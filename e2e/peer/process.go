@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -90,7 +89,7 @@ func (p *Process) stop(t testing.TB) {
 		<-p.done
 	}
 	if t.Failed() {
-		t.Log(fmt.Sprintf("%s wrote:\n%s", p.cmd.Path, tail(p.Log(), 4000)))
+		t.Logf("%s wrote:\n%s", p.cmd.Path, tail(p.Log(), 4000))
 	}
 }
 

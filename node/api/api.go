@@ -55,6 +55,7 @@ type Query struct {
 	ChunkSize int             // rows, always positive
 	Params    json.RawMessage // the values of $name, a JSON object or nil
 	Accept    string          // the Accept header as sent
+	ReadOnly  bool            // asked by GET: what changes something is refused
 	Access    *Access         // what the one who asks may see
 }
 

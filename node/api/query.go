@@ -40,7 +40,7 @@ func (h *Handler) readQuery(r *request) (*Query, error) {
 		return nil, failf(catalog.Invalid, `missing required parameter "q"`)
 	}
 	q := &Query{Text: form.Get("q"), Database: form.Get("db"), RetentionPolicy: form.Get("rp"), Epoch: form.Get("epoch"),
-		Chunked: form.Get("chunked") == "true", ChunkSize: defaultChunkSize, Accept: r.Header.Get("Accept"),
+		Chunked: form.Get("chunked") == "true", ChunkSize: defaultChunkSize, Accept: r.Header.Get("Accept"), ReadOnly: r.Method == http.MethodGet,
 		Access: &Access{catalog: h.Catalog, principal: r.principal, org: r.principal.OrgID}}
 	if n, err := strconv.Atoi(form.Get("chunk_size")); err == nil && n > 0 {
 		q.ChunkSize = n

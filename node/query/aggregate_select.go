@@ -20,13 +20,12 @@ type extremeAggregator[T value] struct {
 
 func (a *extremeAggregator[T]) add(b *batch, col *column, w int32, lo, hi int) error {
 	a.best = grow(a.best, w)
-	at := -1
 	values := valuesOf(col, &a.truths)
+	pick := smallest[T]
 	if a.sign > 0 {
-		at = greatest(values, col.Valid, b.times, lo, hi)
-	} else {
-		at = smallest(values, col.Valid, b.times, lo, hi)
+		pick = greatest[T]
 	}
+	at := pick(values, col.Valid, b.times, lo, hi)
 	if at < 0 {
 		return nil
 	}

@@ -39,7 +39,7 @@ func recorded(t testing.TB) []querytest.Recorded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	var out []querytest.Recorded
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		r, err := querytest.DecodeRecorded(lines.Bytes())

@@ -273,19 +273,6 @@ func asFloat(v any) (float64, bool) {
 	return 0, false
 }
 
-// columnBytes is about what n rows of a column of this type take in memory.
-func columnBytes(t line.Type, n int) int64 {
-	switch t {
-	case line.Boolean:
-		return int64(n) * 2
-	case line.String:
-		return int64(n) * 17
-	case 0:
-		return 0
-	}
-	return int64(n) * 9
-}
-
 // Column is the values of one result column. Any, when it is not nil, holds the values instead of the typed slices: a
 // column is of mixed types when fill() puts numbers among strings or an expression has no single type.
 type Column struct {

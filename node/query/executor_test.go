@@ -133,6 +133,22 @@ func TestStatementsThatAreNotImplementedSayWhich(t *testing.T) {
 	}
 }
 
+func TestTagsAreComparedByTheirValues(t *testing.T) {
+	b := &querytest.Bucket{}
+	for i, tags := range []map[string]string{{"from": "a", "to": "a"}, {"from": "a", "to": "b"}, {"from": "a"}, {}} {
+		b.Add(querytest.Point{Measurement: "m", Tags: tags, Fields: map[string]any{"v": int64(i)}, Time: int64(i)})
+	}
+	e := query.NewExecutor(query.Options{Databases: one{b}})
+	for q, want := range map[string]string{
+		`SELECT v FROM m WHERE "from" = "to"`:  "[[0,0],[3,3]]",
+		`SELECT v FROM m WHERE "from" != "to"`: "[[1,1],[2,2]]",
+	} {
+		if got := jsonOf(t, e, query.Request{Query: q, Database: "d"}); !strings.Contains(got, want) {
+			t.Errorf("%s: got %s, want %s", q, got, want)
+		}
+	}
+}
+
 func TestReadOnlyRequestsChangeNothing(t *testing.T) {
 	s := smallServer()
 	e := query.NewExecutor(query.Options{Databases: s, Deleter: s})

@@ -26,7 +26,7 @@ type Limits struct {
 // DefaultLimits are bounds that a dashboard does not meet and that keep a small machine alive.
 func DefaultLimits() Limits {
 	return Limits{
-		Timeout:    60 * time.Second,
+		Timeout:    5 * time.Minute,
 		MaxSeries:  1_000_000,
 		MaxBuckets: 1_000_000,
 		MaxPoints:  1_000_000_000,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/node/line"
 	"github.com/holdfast-telemetry/holdfast/node/query"
+	"github.com/holdfast-telemetry/holdfast/node/query/querytest"
 	"github.com/holdfast-telemetry/holdfast/node/store"
 )
 
@@ -193,6 +194,55 @@ func TestLimitReadsNoMoreThanItAnswers(t *testing.T) {
 	}
 	if m.read > 4*2000 {
 		t.Errorf("%d rows were read for 10", m.read)
+	}
+}
+
+// More series than are read side by side must answer as fewer do.
+func TestManySeriesAreAnsweredInTheOrderOfTime(t *testing.T) {
+	const series, rows = 1100, 62
+	b := &querytest.Bucket{}
+	for i := range series {
+		for k := range rows {
+			b.Add(querytest.Point{Measurement: "m", Tags: map[string]string{"host": fmt.Sprintf("h%04d", i), "half": fmt.Sprint(i % 2)},
+				Fields: map[string]any{"v": int64(i*rows + k)}, Time: int64(k*series + (i*7)%series)})
+		}
+	}
+	e := query.NewExecutor(query.Options{Databases: one{b}})
+	for _, c := range []struct {
+		q           string
+		first, last int64
+		rows        int
+	}{
+		{`SELECT v FROM m`, 0, series*rows - 1, series * rows},
+		{`SELECT v, host FROM m ORDER BY time DESC`, series*rows - 1, 0, series * rows},
+		{`SELECT v FROM m LIMIT 10`, 0, 9, 10},
+		{`SELECT v FROM m LIMIT 10 OFFSET 60000`, 60000, 60009, 10},
+		{`SELECT v FROM m ORDER BY time DESC LIMIT 5`, series*rows - 1, series*rows - 5, 5},
+		{`SELECT v FROM (SELECT v FROM m GROUP BY half)`, 0, series*rows - 1, series * rows},
+		{`SELECT cumulative_sum(v) FROM m`, 0, series*rows - 1, series * rows},
+	} {
+		var out bytes.Buffer
+		r := query.Request{Query: c.q, Database: "d", Now: now}
+		if err := e.Execute(t.Context(), r, query.NewJSONEncoder(&out, query.EncodeOptions{Epoch: "ns"})); err != nil {
+			t.Fatal(err)
+		}
+		a, err := querytest.Decode(out.Bytes())
+		if err != nil || len(a.Results[0].Series) != 1 {
+			t.Fatalf("%s: %v %.200s", c.q, err, out.String())
+		}
+		got := a.Results[0].Series[0].Values
+		step := int64(1)
+		if c.last < c.first {
+			step = -1
+		}
+		if len(got) != c.rows {
+			t.Fatalf("%s: %d rows", c.q, len(got))
+		}
+		for i, row := range got {
+			if want := fmt.Sprint(c.first + int64(i)*step); fmt.Sprint(row[0]) != want {
+				t.Fatalf("%s: row %d is of time %v, want %s", c.q, i, row[0], want)
+			}
+		}
 	}
 }
 

@@ -36,15 +36,23 @@ type mergeHead struct {
 
 func (h *mergeHead) time() int64 { return h.b.times[h.row] }
 
+// mergedTypes are the types of the plan's inputs where rows of several series come together.
+func (p *plan) mergedTypes() []line.Type {
+	out := make([]line.Type, len(p.inputs))
+	for i := range p.inputs {
+		out[i] = p.inputType(i)
+		if isTagRef(&p.inputs[i].ref) {
+			out[i] = line.String
+		}
+	}
+	return out
+}
+
 // newMerge takes over the streams, which it closes.
 func newMerge(p *plan, in []batches) (*merge, error) {
-	m := &merge{desc: p.desc, cols: make([]column, len(p.inputs)), types: make([]line.Type, len(p.inputs))}
+	m := &merge{desc: p.desc, cols: make([]column, len(p.inputs)), types: p.mergedTypes()}
 	m.out.cols = make([]*column, len(p.inputs))
 	for i := range p.inputs {
-		m.types[i] = p.inputType(i)
-		if isTagRef(&p.inputs[i].ref) {
-			m.types[i] = line.String
-		}
 		m.out.cols[i] = &m.cols[i]
 	}
 	for i, s := range in {
@@ -180,6 +188,9 @@ func (m *merge) close() error {
 
 // ordered returns the batches of a group in the order of time.
 func (p *plan) ordered(ctx context.Context, x *execution, g *group) (batches, error) {
+	if len(g.series) > maxMerged {
+		return p.gathered(ctx, x, g)
+	}
 	var in []batches
 	for i := range g.series {
 		s, err := p.scan(ctx, x, g.series[i:i+1], p.desc)
@@ -201,6 +212,9 @@ func (p *plan) ordered(ctx context.Context, x *execution, g *group) (batches, er
 	}
 	return newMerge(p, in)
 }
+
+// maxMerged is how many series are read at the same time. Of more, all rows are gathered and sorted.
+const maxMerged = 1024
 
 // openSeriesBytes is about the memory of a series that is read together with others.
 const openSeriesBytes = 4 << 10

@@ -94,6 +94,56 @@ func (c *schema) resolveMeasurement(m *influxql.Measurement) error {
 	return err
 }
 
+// typeTags marks the references in the conditions of s that are no field of its measurements as tags. That they are tags
+// need not be looked up: a tag that no series has compares as "".
+func (c *schema) typeTags(s *influxql.SelectStatement) error {
+	nested := false
+	for _, src := range s.Sources {
+		if sub, ok := src.(*influxql.SubQuery); ok {
+			nested = true
+			if err := c.typeTags(sub.Statement); err != nil {
+				return err
+			}
+		}
+	}
+	if nested {
+		return nil // what a subquery selects may be a value too
+	}
+	var failed error
+	influxql.WalkFunc(s.Condition, func(n influxql.Node) {
+		ref, ok := n.(*influxql.VarRef)
+		if !ok || ref.Type != influxql.Unknown || failed != nil {
+			return
+		}
+		var field bool
+		if field, failed = c.hasField(s.Sources, ref.Val); !field {
+			ref.Type = influxql.Tag
+		}
+	})
+	return failed
+}
+
+// hasField reports whether any of the measurements has a field of that name.
+func (c *schema) hasField(sources influxql.Sources, name string) (bool, error) {
+	for _, src := range sources {
+		m := src.(*influxql.Measurement)
+		r, names, err := c.measurements(m)
+		if err != nil {
+			return false, err
+		}
+		for _, n := range names {
+			known, err := c.lookup(r, measurementKey{m.Database, m.RetentionPolicy, n})
+			if err != nil {
+				return false, err
+			}
+			if _, ok := known.fields[name]; ok {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
 // reader returns the data of a retention policy, after asking whether it may be read.
 func (c *schema) reader(db, rp string) (store.Reader, error) {
 	key := [2]string{db, rp}

@@ -31,7 +31,6 @@ type batch struct {
 	todo   []span         // a stack; the top has the lowest lines, and all lines before it are decided
 	struck map[int]letter // refused lines, not to be sent again
 	kept   int            // struck lines below this index are in the dead letter file
-	done   int            // lines that were decided and accounted for
 	moved  bool           // some line was decided
 
 	first time.Time // when the first record was accepted

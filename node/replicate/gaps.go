@@ -1,21 +1,10 @@
 package replicate
 
 import (
-	"context"
-	"iter"
 	"time"
 
 	"github.com/holdfast-telemetry/holdfast/node/journal"
 )
-
-// Rows is where gaps are filled from: the store of the bucket.
-type Rows interface {
-	// Applied returns the journal position up to which Lines knows all records.
-	Applied() uint64
-	// Lines gives the points with timestamps from min to max, both inclusive, in ns since the epoch, as whole lines of canonical line
-	// protocol, in batches that are valid until the next one. The order does not matter. An error ends it.
-	Lines(ctx context.Context, min, max int64) iter.Seq2[[]byte, error]
-}
 
 // GapState is what became of a gap.
 type GapState string

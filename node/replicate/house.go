@@ -21,11 +21,9 @@ func (s *stream) keepHouse(now time.Time) error {
 		return nil // it is being decided; the bounds can wait for it
 	}
 	after := s.oldest()
-	bound := s.head // a stretch of the backlog ends the look
+	var bound journal.Position
 	if len(s.state.Backlog) > 0 {
 		bound = s.state.Backlog[0].To
-	} else {
-		bound = 0
 	}
 	src := &source{log: s.journal, at: after, to: bound}
 	gap, err := s.excess(src, now)

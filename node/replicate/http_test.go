@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
 	"net/http"
@@ -96,7 +97,7 @@ func TestValidateSaysTheCause(t *testing.T) {
 	for _, test := range tests {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(test.code)
-			fmt.Fprint(w, test.body)
+			_, _ = io.WriteString(w, test.body) // the client reports what it got
 		}))
 		err := validate(t, Spec{Remote: Remote{URL: server.URL, Token: testSecret}, RemoteBucketName: "b"})
 		server.Close()

@@ -15,7 +15,6 @@ type memoryLog struct {
 	mu      sync.Mutex
 	records []journal.Record // position i+1 at index i
 	lost    map[journal.Position]string
-	sizes   []int64
 	cursors map[string]*memoryCursor
 	news    chan struct{}
 	broken  error // what reading returns

@@ -319,13 +319,6 @@ func times(replies ...reply) func(*call) reply {
 	}
 }
 
-func repeat(n int, r reply) (all []reply) {
-	for range n {
-		all = append(all, r)
-	}
-	return all
-}
-
 func retryAfterSeconds(n int) map[string]string {
 	return map[string]string{"Retry-After": fmt.Sprint(n)}
 }

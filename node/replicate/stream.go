@@ -3,9 +3,7 @@ package replicate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -61,15 +59,6 @@ type stream struct {
 	inbox  inbox
 	cancel context.CancelFunc // ends the request under way
 	view   view
-}
-
-// inbox holds what was asked of the stream since its goroutine looked.
-type inbox struct {
-	spec    *Spec
-	linkUp  bool
-	retry   []int64
-	change  []func(*stream)
-	dropped bool // the request under way was cancelled because the target changes
 }
 
 func newStream(env *environment, spec Spec) *stream {
@@ -198,105 +187,6 @@ func (s *stream) trouble(what string, err error) time.Time {
 	return s.gate.until
 }
 
-// open reads the files of the replication. What it opened before an error is kept for the next try.
-func (s *stream) open() error {
-	log, err := s.env.journal(s.spec.Bucket)
-	if err != nil {
-		return fmt.Errorf("open journal of bucket %s: %w", s.spec.Bucket, err)
-	}
-	s.journal = log
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return fmt.Errorf("make folder of the replication: %w", err)
-	}
-	if s.cursor == nil {
-		if s.cursor, err = log.Cursor(cursorName(s.spec.ID), journal.CursorOptions{}); err != nil {
-			return fmt.Errorf("open position of the replication: %w", err)
-		}
-	}
-	state, found, err := loadState(s.dir)
-	if err != nil {
-		return err
-	}
-	dead, damage, err := openLetters(s.dir, s.env.deadBytes)
-	if err != nil {
-		return err
-	}
-	s.state, s.dead = state, dead
-	if damage != "" {
-		s.state.Damage = damage
-	}
-	if !found {
-		if err := s.begin(); err != nil {
-			return err
-		}
-	}
-	if s.cursor.Position() < s.state.Start {
-		if err := s.cursor.Advance(s.state.Start); err != nil {
-			return fmt.Errorf("set position of the replication: %w", err)
-		}
-	}
-	s.head = s.state.resume(s.cursor.Position())
-	s.live = &source{log: log, at: s.head, passed: s.head}
-	s.rows = s.env.rows(s.spec.Bucket)
-	if s.state.Damage != "" {
-		s.log.Error("replication found damage", "damage", s.state.Damage)
-	}
-	s.opened = true
-	return nil
-}
-
-// begin writes the first state. A new replication begins at the journal's end; one whose state was lost goes on at its cursor.
-func (s *stream) begin() error {
-	if s.cursor.Position() == 0 && s.state.Damage == "" {
-		_, s.state.Start = s.journal.Bounds()
-		if s.spec.Backfill {
-			now := time.Now()
-			s.state.addGap(Gap{Reason: ReasonBackfill, Found: now, To: s.state.Start, Points: -1, MinTime: minTime, MaxTime: maxTime})
-		}
-	}
-	return s.state.save(s.dir)
-}
-
-// connect makes the target of the spec.
-func (s *stream) connect() error {
-	target, err := s.env.newTarget(s.spec)
-	if err != nil {
-		return err
-	}
-	s.target = target
-	s.gate.reset()
-	return nil
-}
-
-// close ends what the stream holds. Its files stay.
-func (s *stream) close() {
-	var err error
-	if s.opened {
-		err = s.state.save(s.dir)
-		err = errors.Join(err, s.forget())
-	}
-	if s.target != nil {
-		err = errors.Join(err, s.target.Close())
-	}
-	if err != nil {
-		s.log.Error("replication did not close cleanly", "error", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.view.state = Stopped
-}
-
-// forget drops what was read and not sent; it will be read again.
-func (s *stream) forget() error {
-	s.work, s.next = nil, nil
-	err := s.live.rewind(s.head)
-	if s.behind != nil {
-		err = errors.Join(err, s.behind.close())
-		s.behind = nil
-	}
-	return err
-}
-
 // sleep waits for the time, for a wake-up and, where asked, for data.
 func (s *stream) sleep(ctx context.Context, until time.Time, forData bool) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -324,86 +214,5 @@ func (s *stream) sleep(ctx context.Context, until time.Time, forData bool) {
 	case <-timer:
 	case <-s.wake:
 	case <-data:
-	}
-}
-
-// post hands something to the stream's goroutine and wakes it.
-func (s *stream) post(f func(*inbox)) {
-	s.mu.Lock()
-	f(&s.inbox)
-	s.mu.Unlock()
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// update gives the stream another configuration. A request to a target that is no longer meant is cut short.
-func (s *stream) update(spec Spec) error {
-	s.mu.Lock()
-	old := s.view.spec
-	s.mu.Unlock()
-	if spec.Bucket != old.Bucket {
-		return fmt.Errorf("the local bucket of replication %s cannot change: create another replication", spec.ID)
-	}
-	s.post(func(in *inbox) {
-		s.view.spec = spec
-		in.spec = &spec
-		if s.cancel != nil && !spec.sameTarget(old) {
-			in.dropped = true
-			s.cancel()
-		}
-	})
-	return nil
-}
-
-// takeInbox does what was asked for.
-func (s *stream) takeInbox() {
-	s.mu.Lock()
-	in := s.inbox
-	s.inbox = inbox{}
-	s.mu.Unlock()
-	if in.spec != nil {
-		s.configure(*in.spec)
-	}
-	now := time.Now()
-	if in.linkUp && now.Sub(s.linkUp) >= wakeSpacing {
-		s.linkUp = now
-		if s.gate.state != Gated {
-			s.gate.open()
-		}
-	}
-	s.retry = append(s.retry, in.retry...)
-	for _, change := range in.change {
-		change(s)
-	}
-}
-
-// configure takes over a spec. Every change of it is a reason to try at once, but a Retry-After of an unchanged remote stands.
-func (s *stream) configure(spec Spec) {
-	old := s.spec
-	s.spec = spec
-	s.pace.configure(spec)
-	if spec.sameTarget(old) {
-		if s.gate.state != Gated {
-			s.gate.open()
-		}
-		return
-	}
-	s.log = s.env.log.With("replication", spec.ID.String(), "remote", spec.Remote.String())
-	s.gate.reset()
-	s.pace = newPace(spec)
-	s.denied, s.failing = false, false
-	var err error
-	if s.opened {
-		// What the old target accepted of the batch under way says nothing about the new one.
-		err = s.forget()
-	}
-	if s.target != nil {
-		err = errors.Join(err, s.target.Close())
-		s.target = nil
-	}
-	if err != nil {
-		s.log.Error("replication could not leave its old remote", "error", err)
 	}
 }

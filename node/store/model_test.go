@@ -355,6 +355,7 @@ func (w *world) check(what string) {
 func TestStoreAnswersAsAPlainModelDoes(t *testing.T) {
 	for seed := range uint64(5) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
+			t.Parallel()
 			w := &world{t: t, r: rand.New(rand.NewPCG(seed, 7)), dir: t.TempDir(), clock: newClock(day(3)), m: model{},
 				bo: BucketOptions{ShardDuration: 24 * time.Hour}}
 			w.s, w.b = openTest(t, w.dir, w.clock, w.bo)
