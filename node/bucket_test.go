@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/node/journal"
 	"github.com/holdfast-telemetry/holdfast/node/line"
 	"github.com/holdfast-telemetry/holdfast/node/settings"
+	"github.com/holdfast-telemetry/holdfast/node/store"
 )
 
 // quietEngine is an engine that follows its catalog, and its folder.
@@ -91,7 +92,7 @@ func TestWritesToADeletedBucketEndAndLeaveNoFolder(t *testing.T) {
 	c := newCatalog(t)
 	n, dir := quietEngine(t, c)
 	s := setUp(t, c)
-	for range 5 {
+	for range 10 {
 		b, err := c.CreateBucket(catalog.Bucket{OrgID: s.Org.ID, Name: "doomed"})
 		if err != nil {
 			t.Fatal(err)
@@ -105,7 +106,7 @@ func TestWritesToADeletedBucketEndAndLeaveNoFolder(t *testing.T) {
 		for w := range 8 {
 			group.Go(func() {
 				for i := 0; ctx.Err() == nil; i++ {
-					err := n.buckets.Write(ctx, b.ID, onePoint(t, w*1_000_000+i))
+					err := n.buckets.Write(ctx, b.ID, onePoint(t, w*1000+i))
 					if i == 0 {
 						begun.Done()
 					}
@@ -116,6 +117,19 @@ func TestWritesToADeletedBucketEndAndLeaveNoFolder(t *testing.T) {
 						if err := n.buckets.Delete(ctx, b.ID, 0, 1, ""); err == nil {
 							continue
 						}
+					}
+				}
+			})
+		}
+		opened, err := n.buckets.get(b.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, work := range []func(context.Context) error{opened.store.Flush, opened.store.Compact} {
+			group.Go(func() {
+				for ctx.Err() == nil {
+					if err := work(ctx); err != nil && !errors.Is(err, store.ErrClosed) && !errors.Is(err, context.Canceled) {
+						t.Errorf("work on a bucket that is deleted: %v", err)
 					}
 				}
 			})
@@ -173,11 +187,17 @@ func TestABucketThatCouldNotBeOpenedWorksOnceItsFolderDoes(t *testing.T) {
 	if err := n.buckets.Write(t.Context(), b.ID, onePoint(t, 1)); err == nil {
 		t.Fatal("a write succeeded without a journal")
 	}
+	if err := n.buckets.Health(); err == nil || strings.Contains(err.Error(), dir) {
+		t.Errorf("health with a bucket that cannot be opened: %v", err)
+	}
 	if err := os.Remove(obstacle); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.buckets.Write(t.Context(), b.ID, onePoint(t, 1)); err != nil {
 		t.Fatal(err)
+	}
+	if err := n.buckets.Health(); err != nil {
+		t.Errorf("health with all buckets open: %v", err)
 	}
 	opened, err := n.buckets.get(b.ID)
 	if err != nil {

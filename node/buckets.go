@@ -35,6 +35,7 @@ type buckets struct {
 
 	mu     sync.RWMutex
 	open   map[id.ID]*bucket
+	shut   map[id.ID]bool // those that could not be opened when that was last tried
 	closed bool
 
 	// cursors are the stores' durable positions in the journals, by bucket. The store asks for them when it has flushed, also while
@@ -63,8 +64,10 @@ func (bs *buckets) get(i id.ID) (*bucket, error) {
 		return nil, err
 	}
 	if b, err = bs.openBucket(i, o); err != nil {
+		bs.shut[i] = true
 		return nil, fmt.Errorf("open bucket %s: %w", i, err)
 	}
+	delete(bs.shut, i)
 	bs.open[i] = b
 	return b, nil
 }
@@ -169,6 +172,7 @@ func (bs *buckets) drop(i id.ID) error {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
 	bs.cursors.Delete(i)
+	delete(bs.shut, i)
 	var errs []error
 	if b := bs.open[i]; b != nil {
 		delete(bs.open, i)
@@ -270,6 +274,9 @@ func (bs *buckets) Health() error {
 		if b.failed.Load() {
 			return fmt.Errorf("bucket %s: %w; check the disk and start the node again", i, journal.ErrFailed)
 		}
+	}
+	for i := range bs.shut {
+		return fmt.Errorf("bucket %s cannot be opened: the node's log has the cause", i)
 	}
 	return bs.store.Pressure()
 }

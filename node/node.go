@@ -118,7 +118,7 @@ func (n *Node) openEngine() (err error) {
 	}
 	n.buckets = &buckets{
 		dir: n.settings.Node.Data, journal: journalOptions(n.settings.Journal), catalog: n.catalog, store: n.store,
-		registry: n.registry, logger: n.logger, now: time.Now, open: map[id.ID]*bucket{},
+		registry: n.registry, logger: n.logger, now: time.Now, open: map[id.ID]*bucket{}, shut: map[id.ID]bool{},
 	}
 	n.buckets.tidy()
 	return n.buckets.openAll()

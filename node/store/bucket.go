@@ -173,6 +173,12 @@ func (b *Bucket) account() {
 	b.accounted = n
 }
 
+func (b *Bucket) isClosed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed
+}
+
 // close makes the bucket refuse further use.
 func (b *Bucket) close() {
 	b.edit.Lock()

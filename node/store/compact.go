@@ -30,6 +30,9 @@ func (b *Bucket) Compact(ctx context.Context) error {
 		for _, blk := range job.inputs {
 			err = errors.Join(err, blk.release())
 		}
+		if err != nil && b.isClosed() {
+			return ErrClosed // a drop has taken the folder away
+		}
 		if err != nil {
 			return fmt.Errorf("compact bucket %s, partition %s: %w", b.id, job.p.dir(), err)
 		}

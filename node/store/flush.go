@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -180,7 +182,8 @@ func (b *Bucket) writeFlush(ctx context.Context, t *memtable, plan []flushPart) 
 // writePart writes blocks into a partition's folder and makes their names durable.
 func (b *Bucket) writePart(ctx context.Context, p *partition, head blockHead, inputs []measureInput, nextID func() uint64) ([]*block, error) {
 	dir := filepath.Join(b.dir, p.dir())
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	// Not with its parents: the bucket's folder is gone only when the bucket was dropped, and then it must not come back.
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("make partition: %w", err)
 	}
 	made, err := writeBlocks(ctx, dir, head, inputs, nextID)
