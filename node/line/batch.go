@@ -3,6 +3,7 @@ package line
 import (
 	"bytes"
 	"math"
+	"unsafe"
 )
 
 // The range of timestamps, in ns since the epoch, both inclusive. The three int64 values outside are InfluxDB's sentinels.
@@ -17,6 +18,12 @@ func (b *Batch) Reset() {
 	b.Points = b.Points[:0]
 	b.fields = b.fields[:0]
 	b.bytes = b.bytes[:0]
+}
+
+// Size returns the bytes of memory that the batch holds, without the bodies it refers to. A pool of batches should let large
+// ones go: a body of tiny fields becomes a batch of about 16 times its size.
+func (b *Batch) Size() int {
+	return cap(b.Points)*int(unsafe.Sizeof(Point{})) + cap(b.fields)*int(unsafe.Sizeof(Field{})) + cap(b.bytes)
 }
 
 // Add appends a point and copies all of it into the batch. series is a key made by AppendSeriesKey or taken from another point;

@@ -57,7 +57,7 @@ func appendFields(dst []byte, fields []Field) []byte {
 func AppendValue(dst []byte, v Value) []byte {
 	switch v.Type {
 	case Float:
-		return strconv.AppendFloat(dst, math.Float64frombits(v.Bits), 'g', -1, 64)
+		return appendFloat(dst, math.Float64frombits(v.Bits))
 	case Integer:
 		return append(strconv.AppendInt(dst, int64(v.Bits), 10), 'i')
 	case Unsigned:
@@ -68,4 +68,13 @@ func AppendValue(dst []byte, v Value) []byte {
 		return AppendString(dst, v.Str)
 	}
 	return dst
+}
+
+// appendFloat writes f with an exponent only where the digits alone would be many.
+func appendFloat(dst []byte, f float64) []byte {
+	format := byte('f')
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e'
+	}
+	return strconv.AppendFloat(dst, f, format, -1, 64)
 }

@@ -25,7 +25,7 @@ func AppendSeriesKey[S ~string | ~[]byte](dst []byte, measurement S, tags []Tag)
 	}
 	start := len(dst)
 	out := AppendMeasurement(dst, measurement)
-	if !strictlySorted(tags) {
+	if !inOrder(tags) {
 		tags = sortedByKey(tags)
 	}
 	for _, t := range tags {
@@ -43,9 +43,10 @@ func AppendSeriesKey[S ~string | ~[]byte](dst []byte, measurement S, tags []Tag)
 	return out
 }
 
-func strictlySorted(tags []Tag) bool {
-	for i := 1; i < len(tags); i++ {
-		if tags[i-1].Key >= tags[i].Key {
+// inOrder reports whether tags are as line protocol wants them: sorted, each key once, no newlines.
+func inOrder(tags []Tag) bool {
+	for i, t := range tags {
+		if i > 0 && tags[i-1].Key >= t.Key || strings.Contains(t.Key, "\n") {
 			return false
 		}
 	}
@@ -57,6 +58,7 @@ func sortedByKey(tags []Tag) []Tag {
 	sorted := make([]Tag, 0, len(tags))
 	for _, t := range tags {
 		if validTag(t) {
+			t.Key = strings.ReplaceAll(t.Key, "\n", `\n`)
 			sorted = append(sorted, t)
 		}
 	}

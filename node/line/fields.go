@@ -1,83 +1,112 @@
 package line
 
-import (
-	"bytes"
-	"hash/maphash"
-	"unsafe"
-)
+import "bytes"
 
-const (
-	maxSchemas      = 1024    // schemas remembered
-	maxSchemaFields = 1024    // fields of a schema
-	maxSchemaBytes  = 1 << 20 // of names, of all schemas together
-)
-
-// schema is a list of field keys without repetition. A line whose fields follow it needs neither a search for the ends of its
-// keys nor a check for repeated ones. It never changes once made, because points refer to its names.
-type schema struct{ fields []fieldName }
-
-// fieldName is a field key as written, with the equals sign, and unescaped.
-type fieldName struct {
-	text string
-	key  []byte
-}
-
-// schemaTable holds the schemas seen, by the hash of their keys.
-type schemaTable struct {
-	seed  maphash.Seed
-	byKey map[uint64]*schema
-	bytes int
-	last  *schema
-}
-
-// fields parses the field section that begins at pos and appends its fields to b. stop is the end of the line, without a
-// carriage return; it is moved on, and returned, when a string contains a newline. next is the end of the section. unique tells
-// that no key is repeated.
+// fields parses the field section of the line body[:stop] that begins at pos and appends its fields to b. next is the end of
+// the section. stop is without a carriage return; end is stop, moved on when a string contains a newline. unique tells that no
+// key is repeated.
 func (p *Parser) fields(b *Batch, body []byte, pos, stop int, known *knownSeries) (end, next int, unique bool, reason string) {
-	expected := p.schemas.last
-	if known != nil && known.schema != nil {
-		expected = known.schema
-	}
 	first := len(b.fields)
-	follows := expected != nil
-	for {
-		var key []byte
-		n := len(b.fields) - first
-		if follows && n < len(expected.fields) && hasPrefix(body[pos:stop], expected.fields[n].text) {
-			key = expected.fields[n].key
-			pos += len(expected.fields[n].text)
-		} else {
-			follows = false
-			eq, reason := fieldKeyEnd(body[:stop], pos, n > 0)
-			if reason != "" {
-				return stop, pos, false, reason
-			}
-			key = b.unescaped(body[pos:eq])
-			pos = eq + 1
+	followed := p.schemas.last
+	if known != nil && known.schema != nil {
+		followed = known.schema
+	}
+	var expected []fieldName // what the schema has behind the fields parsed
+	if followed != nil {
+		expected = followed.fields
+	}
+	for ended := false; ; pos++ {
+		n := len(b.fields)
+		if pos, ended = b.plainFields(body[:stop], pos, expected); ended {
+			break
 		}
-		var v Value
-		v, pos, stop, reason = b.value(body, pos, stop)
+		expected = expected[len(b.fields)-n:]
+		var asExpected bool
+		pos, stop, asExpected, reason = b.field(body, pos, stop, expected, len(b.fields) > first)
 		if reason != "" {
 			return stop, pos, false, reason
 		}
-		b.fields = append(b.fields, Field{Key: key, Value: v})
+		if asExpected {
+			expected = expected[1:]
+		} else {
+			followed, expected = nil, nil
+		}
 		if pos == stop || body[pos] == ' ' {
+			break
+		}
+	}
+	if followed == nil {
+		if b.repeated(b.fields[first:]) {
+			return stop, pos, false, ""
+		}
+		followed = p.schemas.find(b.fields[first:])
+	}
+	p.schemas.last = followed
+	if known != nil {
+		known.schema = followed
+	}
+	return stop, pos, true, ""
+}
+
+// field parses the field at pos, of any kind, and appends it to b. asExpected tells that its key is that of expected[0]. later tells
+// that it is not the first field of the section.
+func (b *Batch) field(body []byte, pos, stop int, expected []fieldName, later bool) (next, end int, asExpected bool, reason string) {
+	f := b.newField()
+	asExpected = len(expected) > 0 && hasPrefix(body[pos:stop], expected[0].text)
+	if asExpected {
+		f.Key = expected[0].key
+		pos += len(expected[0].text)
+	} else {
+		eq, reason := fieldKeyEnd(body[:stop], pos, later)
+		if reason != "" {
+			return pos, stop, false, reason
+		}
+		f.Key = b.unescaped(body[pos:eq])
+		pos = eq + 1
+	}
+	next, end, reason = b.value(&f.Value, body, pos, stop)
+	return next, end, asExpected, reason
+}
+
+// newField appends a field, whatever it holds, to be filled.
+func (b *Batch) newField() *Field {
+	if len(b.fields) == cap(b.fields) {
+		b.fields = append(b.fields, Field{})
+	} else {
+		b.fields = b.fields[:len(b.fields)+1]
+	}
+	return &b.fields[len(b.fields)-1]
+}
+
+// plainFields parses the fields of line from pos on as long as they are the expected ones with plain numbers for values, and
+// appends them to b. next is the beginning of the first that is not, or the end of the section, as ended tells.
+func (b *Batch) plainFields(line []byte, pos int, expected []fieldName) (next int, ended bool) {
+	fields := b.fields
+	for i := range expected {
+		text := expected[i].text
+		value := pos + len(text)
+		if value >= len(line) || string(line[pos:value]) != text || len(fields) == cap(fields) {
+			break
+		}
+		bits, typ, end := plainNumber(line, value)
+		if end == 0 || end < len(line) && line[end] != ',' && line[end] != ' ' {
+			break
+		}
+		fields = fields[:len(fields)+1]
+		f := &fields[len(fields)-1]
+		f.Key = expected[i].key
+		f.Value.Type = typ
+		f.Value.Bits = bits
+		f.Value.Str = nil
+		pos = end
+		if end == len(line) || line[end] == ' ' {
+			ended = true
 			break
 		}
 		pos++
 	}
-	if follows {
-		if known != nil {
-			known.schema = expected
-		}
-		p.schemas.last = expected
-		return stop, pos, true, ""
-	}
-	if b.repeated(b.fields[first:]) {
-		return stop, pos, false, ""
-	}
-	p.learn(b.fields[first:], known)
-	return stop, pos, true, ""
+	b.fields = fields
+	return pos, ended
 }
 
 func hasPrefix(s []byte, prefix string) bool {
@@ -98,20 +127,23 @@ func fieldKeyEnd(line []byte, pos int, later bool) (int, string) {
 	return eq, ""
 }
 
-// value parses the field value at pos. next is behind it: at stop, or at a comma or space.
-func (b *Batch) value(body []byte, pos, stop int) (v Value, next, end int, reason string) {
+// value parses the field value at pos into v. next is behind it: at end, or at a comma or space. end is stop, moved on when the
+// value contains a newline.
+func (b *Batch) value(v *Value, body []byte, pos, stop int) (next, end int, reason string) {
 	if pos == stop {
-		return v, pos, stop, errFieldValue
+		return pos, stop, errFieldValue
 	}
 	switch c := body[pos]; {
 	case c == '"':
-		return b.stringValue(body, pos+1, stop)
+		return b.stringValue(v, body, pos+1, stop)
 	case c-'0' <= 9 || c == '-':
-		if v, next := plainNumber(body, pos, stop); next > 0 && (next == stop || body[next] == ',' || body[next] == ' ') {
-			return v, next, stop, ""
+		bits, typ, next := plainNumber(body[:stop], pos)
+		if next > 0 && (next == stop || body[next] == ',' || body[next] == ' ') {
+			*v = Value{Type: typ, Bits: bits}
+			return next, stop, ""
 		}
 	case c == ',' || c == ' ':
-		return v, pos, stop, errFieldValue
+		return pos, stop, errFieldValue
 	}
 	next = pos
 	for next < stop && body[next] != ',' && body[next] != ' ' {
@@ -119,19 +151,19 @@ func (b *Batch) value(body []byte, pos, stop int) (v Value, next, end int, reaso
 	}
 	switch c := body[pos]; {
 	case c-'0' <= 9 || c == '-' || c == '.' || c == 'N' || c == 'n':
-		v, reason = parseNumber(body[pos:next])
+		*v, reason = parseNumber(body[pos:next])
 	default:
-		v, reason = parseBoolean(body[pos:next])
+		*v, reason = parseBoolean(body[pos:next])
 	}
-	return v, next, stop, reason
+	return next, stop, reason
 }
 
 // stringValue parses the string whose first byte behind the quote is at pos. It may go on behind stop: newlines are
 // ordinary bytes of a string.
-func (b *Batch) stringValue(body []byte, pos, stop int) (v Value, next, end int, reason string) {
+func (b *Batch) stringValue(v *Value, body []byte, pos, stop int) (next, end int, reason string) {
 	quote := closingQuote(body, pos)
 	if quote < 0 {
-		return v, pos, stop, errQuotes
+		return pos, stop, errQuotes
 	}
 	if quote >= stop {
 		stop = lineEnd(body, quote)
@@ -141,7 +173,7 @@ func (b *Batch) stringValue(body []byte, pos, stop int) (v Value, next, end int,
 	}
 	next = quote + 1
 	if next < stop && body[next] != ',' && body[next] != ' ' {
-		return v, next, stop, errFieldFormat
+		return next, stop, errFieldFormat
 	}
 	text := body[pos:quote:quote]
 	if bytes.IndexByte(text, '\\') >= 0 {
@@ -149,7 +181,8 @@ func (b *Batch) stringValue(body []byte, pos, stop int) (v Value, next, end int,
 		b.bytes = appendUnescapedString(b.bytes, text)
 		text = b.since(start)
 	}
-	return Value{Type: String, Str: text}, next, stop, ""
+	v.Type, v.Bits, v.Str = String, 0, text
+	return next, stop, ""
 }
 
 // closingQuote returns the index of the first quote at or after pos that is not escaped, or -1. A quote is escaped when an odd
@@ -180,75 +213,3 @@ func (b *Batch) unescaped(s []byte) []byte {
 	b.bytes = appendUnescaped(b.bytes, s, true)
 	return b.since(start)
 }
-
-// learn remembers the keys of fields as the schema of the series.
-func (p *Parser) learn(fields []Field, known *knownSeries) {
-	s := p.schemas.find(fields)
-	if s == nil {
-		return
-	}
-	p.schemas.last = s
-	if known != nil {
-		known.schema = s
-	}
-}
-
-// find returns the schema with these keys, made when it is new; nil when the keys are too many to be remembered.
-func (t *schemaTable) find(fields []Field) *schema {
-	if len(fields) > maxSchemaFields {
-		return nil
-	}
-	if t.byKey == nil {
-		t.seed = maphash.MakeSeed()
-		t.byKey = make(map[uint64]*schema)
-	}
-	var hash uint64
-	size := 0
-	for i := range fields {
-		hash = hash*0x9e3779b97f4a7c15 + maphash.Bytes(t.seed, fields[i].Key)
-		size += len(fields[i].Key)
-	}
-	if s := t.byKey[hash]; s != nil {
-		if s.matches(fields) {
-			return s
-		}
-		return nil
-	}
-	if size > maxSchemaBytes/64 {
-		return nil
-	}
-	if len(t.byKey) == maxSchemas || t.bytes+size > maxSchemaBytes {
-		clear(t.byKey)
-		t.bytes = 0
-	}
-	s := newSchema(fields)
-	t.byKey[hash] = s
-	t.bytes += size
-	return s
-}
-
-func newSchema(fields []Field) *schema {
-	s := &schema{fields: make([]fieldName, len(fields))}
-	for i := range fields {
-		s.fields[i] = fieldName{
-			text: string(append(AppendFieldKey(nil, fields[i].Key), '=')),
-			key:  bytes.Clone(fields[i].Key),
-		}
-	}
-	return s
-}
-
-func (s *schema) matches(fields []Field) bool {
-	if len(s.fields) != len(fields) {
-		return false
-	}
-	for i := range fields {
-		if !bytes.Equal(s.fields[i].key, fields[i].Key) {
-			return false
-		}
-	}
-	return true
-}
-
-// stringOf returns s as a string without a copy. s must not change while the string is used.
-func stringOf(s []byte) string { return unsafe.String(unsafe.SliceData(s), len(s)) }

@@ -3,7 +3,6 @@ package line
 import (
 	"math"
 	"strconv"
-	"unsafe"
 )
 
 // parseNumber parses a field value that begins like a number. text is not empty and runs up to the next comma, space or line end.
@@ -24,7 +23,7 @@ func parseNumber(text []byte) (Value, string) {
 	if reason := checkFloat(digits); reason != "" {
 		return Value{}, reason
 	}
-	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(text), len(text)), 64)
+	f, err := strconv.ParseFloat(stringOf(text), 64)
 	if err != nil {
 		return Value{}, errFloat
 	}
@@ -66,21 +65,19 @@ func parseUnsigned(digits []byte, negative bool) (Value, string) {
 
 // parseDigits parses a number of decimal digits only. fits tells whether it is at most limit.
 func parseDigits(digits []byte, limit uint64) (n uint64, ok, fits bool) {
-	if len(digits) == 0 {
-		return 0, false, false
-	}
+	const always = 19 // so many digits fit into 64 bits
 	fits = true
-	for _, c := range digits {
+	for i, c := range digits {
 		d := uint64(c - '0')
 		if d > 9 {
 			return 0, false, false
 		}
-		if fits && (n > limit/10 || n*10 > limit-d) {
+		if i >= always && (n > math.MaxUint64/10 || n*10 > math.MaxUint64-d) {
 			fits = false
 		}
 		n = n*10 + d
 	}
-	return n, true, fits
+	return n, len(digits) > 0, fits && n <= limit
 }
 
 // checkFloat checks what strconv.ParseFloat is laxer about, and tells apart what is no number from a number with a bad
@@ -117,54 +114,56 @@ func parseBoolean(text []byte) (Value, string) {
 }
 
 // powersOfTen are those that a float64 holds exactly.
-var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
+var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18}
 
-// plainNumber parses the common spellings of a number at s[i:end]: up to 18 digits, with a fraction or the suffix i. It
-// returns next = 0 for any other, and does not look at what follows the number.
-func plainNumber(s []byte, i, end int) (v Value, next int) {
-	s = s[:end]
-	negative := s[i] == '-'
+// plainNumber parses the common spellings of a number at line[i:]: digits, with a fraction or the suffix i. It returns next = 0
+// for any other, and does not look at what follows the number.
+func plainNumber(line []byte, i int) (bits uint64, typ Type, next int) {
+	first := i
+	negative := line[i] == '-'
 	if negative {
 		i++
 	}
 	start := i
 	var n uint64
-	for i < len(s) && s[i]-'0' <= 9 {
-		n = n*10 + uint64(s[i]-'0')
+	for i < len(line) && line[i]-'0' <= 9 {
+		n = n*10 + uint64(line[i]-'0')
 		i++
 	}
 	digits := i - start
-	if digits == 0 || digits > 18 {
-		return Value{}, 0
+	if digits == 0 {
+		return 0, 0, 0
 	}
-	if i < len(s) {
-		switch s[i] {
-		case 'i':
-			if negative {
-				n = -n
-			}
-			return Value{Type: Integer, Bits: n}, i + 1
-		case '.':
-			i++
-			fraction := i
-			for i < len(s) && s[i]-'0' <= 9 {
-				n = n*10 + uint64(s[i]-'0')
-				i++
-			}
-			return plainFloat(n, digits+i-fraction, i-fraction, negative, i)
+	if i < len(line) && line[i] == 'i' {
+		if digits > 18 {
+			return 0, 0, 0
 		}
+		if negative {
+			n = -n
+		}
+		return n, Integer, i + 1
 	}
-	return plainFloat(n, digits, 0, negative, i)
-}
-
-// plainFloat returns n / 10^fraction. Where both are exact as float64 so is the rounding of their quotient; otherwise next is 0.
-func plainFloat(n uint64, digits, fraction int, negative bool, i int) (v Value, next int) {
-	if digits > 18 || n > 1<<53 {
-		return Value{}, 0
+	fraction := 0
+	if i < len(line) && line[i] == '.' {
+		i++
+		point := i
+		for i < len(line) && line[i]-'0' <= 9 {
+			n = n*10 + uint64(line[i]-'0')
+			i++
+		}
+		fraction = i - point
 	}
-	f := float64(n) / powersOfTen[fraction]
-	if negative {
-		f = -f
+	// Where the digits and the power of ten are both exact as float64, so is the rounding of their quotient.
+	if digits+fraction <= 18 && n <= 1<<53 {
+		f := float64(n) / powersOfTen[fraction]
+		if negative {
+			f = -f
+		}
+		return math.Float64bits(f), Float, i
 	}
-	return Value{Type: Float, Bits: math.Float64bits(f)}, i
+	f, err := strconv.ParseFloat(stringOf(line[first:i]), 64)
+	if err != nil {
+		return 0, 0, 0
+	}
+	return math.Float64bits(f), Float, i
 }

@@ -41,7 +41,7 @@ type Parser struct {
 }
 
 // Parse appends the points in body to b, in their order. The points refer into body, which must stay unchanged while they
-// are used. When lines are bad it returns an *Error that lists them, and b has the points of all other lines: it is the caller
+// are used; their bytes must not be changed either, because some are the parser's own. When lines are bad it returns an *Error that lists them, and b has the points of all other lines: it is the caller
 // who decides whether to take them.
 func (p *Parser) Parse(b *Batch, body []byte, o Options) error {
 	p.unit = max(int64(o.Precision), 1)

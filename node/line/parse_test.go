@@ -97,6 +97,7 @@ func TestBadLinesAreNamedWithTheirReason(t *testing.T) {
 		{`m,t\=1 f=1`, "missing tag value"},
 		{"m,t,u=1 f=1", "missing tag value"},
 		{"m,t=a=b f=1", "invalid tag format"},
+		{"m,t==a f=1", "invalid tag format"},
 		{`m,t=a\ f=1`, "invalid tag format"},
 		{`m,t=a\\ f=1`, "invalid tag format"},
 		{`m,t=a\,u=b f=1`, "invalid tag format"},
@@ -363,6 +364,50 @@ func TestTimestampsAreInThePrecision(t *testing.T) {
 		}
 		if c.reason != "" || b.Points[0].Time != c.want || b.Points[1].Time != c.want {
 			t.Errorf("%q at %d: %d, %d, want %d %s", c.text, c.precision, b.Points[0].Time, b.Points[1].Time, c.want, c.reason)
+		}
+	}
+}
+
+func TestMissingTimestampsBeforeTheEpochAreRoundedDown(t *testing.T) {
+	b := new(Batch)
+	if err := new(Parser).Parse(b, []byte("m f=1"), Options{Precision: Second, Now: -1}); err != nil || b.Points[0].Time != -1e9 {
+		t.Errorf("time %d, %v", b.Points[0].Time, err)
+	}
+}
+
+func TestLongValuesDoNotCountAsKeyLength(t *testing.T) {
+	long := strings.Repeat("x, =", MaxKeyLength)
+	p := one(t, `m,t=a f="`+long+`",g=1,h="`+long+`" 5`)
+	if got := fieldsOf(p); got["f"] != long || got["g"] != 1.0 || got["h"] != long {
+		t.Errorf("%d fields", len(got))
+	}
+}
+
+func TestPointsMayHaveThousandsOfFields(t *testing.T) {
+	const n = 3 * keptNames
+	var body []byte
+	for range 2 {
+		body = append(body, "m "...)
+		for i := range n {
+			body = fmt.Appendf(body, "f%d=%di,", i, i)
+		}
+		body = append(body, "g=1\n"...)
+	}
+	b, err := parse(t, string(body))
+	if err != nil || len(b.Points) != 2 {
+		t.Fatalf("%d points, %v", len(b.Points), err)
+	}
+	for _, p := range b.Points {
+		if got := fieldsOf(&p); len(got) != n+1 || got[fmt.Sprintf("f%d", n-1)] != int64(n-1) {
+			t.Errorf("%d fields", len(got))
+		}
+	}
+}
+
+func TestTypesHaveTheNamesOfErrorTexts(t *testing.T) {
+	for typ, want := range map[Type]string{0: "", Float: "float", Integer: "integer", Unsigned: "unsigned", Boolean: "boolean", String: "string", 6: ""} {
+		if typ.String() != want {
+			t.Errorf("Type(%d) is %q, want %q", typ, typ, want)
 		}
 	}
 }

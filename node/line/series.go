@@ -116,6 +116,9 @@ func seriesEnd(line []byte) int {
 // whether that is the order they were written in, which makes the key canonical.
 func (p *Parser) splitKey(raw []byte) (sorted bool, reason string) {
 	p.tags = p.tags[:0]
+	if reason := checkLength(len(raw)); reason != "" {
+		return false, reason
+	}
 	if raw[0] == ',' {
 		return false, errMeasurement
 	}
@@ -126,9 +129,6 @@ func (p *Parser) splitKey(raw []byte) (sorted bool, reason string) {
 		}
 		p.tags = append(p.tags, tag)
 		i = tag.end
-	}
-	if reason := checkLength(len(raw)); reason != "" {
-		return false, reason
 	}
 	sorted = true
 	for i := range p.tags {
