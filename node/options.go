@@ -4,11 +4,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/holdfast-telemetry/holdfast/node/collect/conf"
 	"github.com/holdfast-telemetry/holdfast/node/journal"
 	"github.com/holdfast-telemetry/holdfast/node/query"
+	"github.com/holdfast-telemetry/holdfast/node/replicate"
 	"github.com/holdfast-telemetry/holdfast/node/settings"
 	"github.com/holdfast-telemetry/holdfast/node/store"
 )
@@ -73,8 +75,12 @@ func queryLimits(q settings.Query) query.Limits {
 	return l
 }
 
-// shown is the configuration for operators; secrets hide themselves.
+// shown is the configuration for operators. Secrets hide themselves; URLs are shown without the credentials that they may hold.
 func shown(s settings.Settings) func() map[string]any {
+	s.Remotes = slices.Clone(s.Remotes)
+	for i := range s.Remotes {
+		s.Remotes[i].URL = replicate.Remote{URL: s.Remotes[i].URL}.String()
+	}
 	return func() map[string]any {
 		return map[string]any{"node": s.Node, "journal": s.Journal, "store": s.Store, "query": s.Query, "remotes": s.Remotes, "replications": s.Replications}
 	}
