@@ -99,7 +99,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		s.cut()
 		err = s.http.Close()
 	}
-	_ = <-failed // http.ErrServerClosed
+	<-failed // http.ErrServerClosed
 	if err != nil {
 		return fmt.Errorf("stop HTTP at %s: %w", s.listener.Addr(), err)
 	}
