@@ -47,6 +47,9 @@ type process struct {
 	token  string
 	org    string
 	bucket string
+	args   []string // of the program
+	work   string   // the folder it runs in; empty is the test's
+	env    []string // added to the test's environment
 	cmd    *exec.Cmd
 	exited chan struct{}
 	log    *os.File
@@ -61,21 +64,38 @@ func startNode(t testing.TB, extra string) *process {
 	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	logFile, err := os.Create(filepath.Join(dir, "log"))
+	p.args = []string{"run", "--config", p.config, "--data", p.dir}
+	p.logTo(filepath.Join(dir, "log"))
+	p.start()
+	return p
+}
+
+// logTo has what the node prints written to a file, and shown when the test fails. The node is stopped with the test.
+func (p *process) logTo(path string) {
+	p.t.Helper()
+	logFile, err := os.Create(path)
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	p.log = logFile
-	t.Cleanup(func() {
+	p.t.Cleanup(func() {
 		p.kill()
-		if t.Failed() {
-			b, _ := os.ReadFile(logFile.Name())
-			t.Logf("log of node %s (its last 8 kB):\n%s", p.addr, b[max(0, len(b)-8192):])
+		if p.t.Failed() {
+			b := p.printed()
+			p.t.Logf("log of node %s (its last 8 kB):\n%s", p.addr, b[max(0, len(b)-8192):])
 		}
 		_ = logFile.Close()
 	})
-	p.start()
-	return p
+}
+
+// printed is all that the node has printed so far.
+func (p *process) printed() string {
+	p.t.Helper()
+	b, err := os.ReadFile(p.log.Name())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(b)
 }
 
 func freeAddr(t testing.TB) string {
@@ -90,8 +110,8 @@ func freeAddr(t testing.TB) string {
 
 func (p *process) start() {
 	p.t.Helper()
-	p.cmd = exec.Command(program(p.t), "run", "--config", p.config, "--data", p.dir)
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	p.cmd = exec.Command(program(p.t), p.args...)
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir, p.cmd.Env = p.log, p.log, p.work, append(os.Environ(), p.env...)
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
@@ -113,8 +133,7 @@ func (p *process) waitReady() {
 		}
 		select {
 		case <-p.exited:
-			b, _ := os.ReadFile(p.log.Name())
-			p.t.Fatalf("the node ended: %s", b)
+			p.t.Fatalf("the node ended: %s", p.printed())
 		default:
 		}
 		if time.Now().After(deadline) {

@@ -77,27 +77,35 @@ type writeBuffer struct {
 	encoder encoder
 }
 
-// Start starts the processors and aggregators, and then each input in a goroutine of its own, where one that cannot be started
-// is tried again. An error means that a processor or aggregator has wrong options. A Config can be started once.
+// Start prepares a Collector and starts it.
 func Start(cfg *Config, o Options) (*Collector, error) {
-	c, err := newCollector(cfg, o)
-	if err != nil {
-		return nil, err
+	c, err := Prepare(cfg, o)
+	if err == nil {
+		c.Start()
 	}
+	return c, err
+}
+
+// Prepare starts the processors and aggregators. An error means that one of them has wrong options. A Config can be prepared
+// once. What was prepared must be closed, whether it was started or not.
+func Prepare(cfg *Config, o Options) (*Collector, error) { return newCollector(cfg, o) }
+
+// Start starts each input in a goroutine of its own, where one that cannot be started is tried again. It is called once.
+func (c *Collector) Start() {
+	redirectLogs(c.log, c.cfg.levels)
 	started := c.o.Now()
-	round := cfg.tg.Agent.RoundInterval
+	round := c.cfg.tg.Agent.RoundInterval
 	pushes, pushed := context.WithCancel(context.Background())
 	c.pushed = pushed
 	for _, agg := range c.pipe.aggregators {
 		agg.UpdateWindow(window(started, round, agg.Period()))
 		c.pushes.Go(func() { c.pushLoop(pushes, agg) })
 	}
-	for _, in := range cfg.inputs {
+	for _, in := range c.cfg.inputs {
 		r := newRunner(c, in)
 		c.inputs = append(c.inputs, r)
 		c.wg.Go(func() { r.run(c.ctx) })
 	}
-	return c, nil
 }
 
 func newCollector(cfg *Config, o Options) (*Collector, error) {
@@ -130,7 +138,9 @@ func newCollector(cfg *Config, o Options) (*Collector, error) {
 func (c *Collector) Close() error {
 	c.cancel()
 	c.wg.Wait()
-	c.pushed()
+	if c.pushed != nil { // it was started
+		c.pushed()
+	}
 	c.pushes.Wait()
 	c.pipe.stop()
 	return nil

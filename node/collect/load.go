@@ -28,8 +28,8 @@ import (
 type LoadOptions struct {
 	// Others are the names of tables that other rooms of the node read; they are skipped.
 	Others []string
-	// InputFilter keeps only the inputs with these plugin names; empty keeps all.
-	InputFilter []string
+	// The filters keep only the plugins with these names; an empty one keeps all.
+	InputFilter, OutputFilter, ProcessorFilter, AggregatorFilter []string
 	// Logger gets what Telegraf's packages log, from now on and for the whole process. nil discards it.
 	Logger *slog.Logger
 }
@@ -72,7 +72,7 @@ func Load(tables []*conf.Table, o LoadOptions) (*Config, error) {
 	config.ResetSecrets()
 	c.tg.InputFilters = o.InputFilter
 
-	outputs, err := c.loadTables(tables, o.Others)
+	outputs, err := c.loadTables(tables, o)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func Load(tables []*conf.Table, o LoadOptions) (*Config, error) {
 }
 
 // loadTables loads the agent's and the global tags' tables first, because plugins copy from them, then all others in the order given.
-func (c *Config) loadTables(tables []*conf.Table, others []string) (outputs []*output, err error) {
+func (c *Config) loadTables(tables []*conf.Table, o LoadOptions) (outputs []*output, err error) {
 	global := func(t *conf.Table) bool { return slices.Contains([]string{"agent", "global_tags", "tags"}, t.Path[0]) }
 	for _, t := range tables {
 		if global(t) {
@@ -102,7 +102,7 @@ func (c *Config) loadTables(tables []*conf.Table, others []string) (outputs []*o
 	}
 	for _, t := range tables {
 		switch {
-		case global(t), slices.Contains(others, t.Path[0]):
+		case global(t), slices.Contains(o.Others, t.Path[0]), o.leavesOut(t):
 		case t.Path[0] == "outputs":
 			out, err := decodeOutput(t)
 			if err != nil {
@@ -110,7 +110,7 @@ func (c *Config) loadTables(tables []*conf.Table, others []string) (outputs []*o
 			}
 			outputs = append(outputs, out)
 		default:
-			if err := checkPlugin(t, others); err != nil {
+			if err := checkPlugin(t, o.Others); err != nil {
 				return nil, err
 			}
 			if err := c.loadPlugin(t); err != nil {
@@ -119,6 +119,12 @@ func (c *Config) loadTables(tables []*conf.Table, others []string) (outputs []*o
 		}
 	}
 	return outputs, nil
+}
+
+// leavesOut reports whether a filter says not to use the plugin of a table. Inputs are left to Telegraf's loader, which knows their old names.
+func (o LoadOptions) leavesOut(t *conf.Table) bool {
+	filter := map[string][]string{"outputs": o.OutputFilter, "processors": o.ProcessorFilter, "aggregators": o.AggregatorFilter}[t.Path[0]]
+	return len(filter) > 0 && len(t.Path) == 2 && !slices.Contains(filter, t.Path[1])
 }
 
 func (c *Config) loadPlugin(t *conf.Table) error {

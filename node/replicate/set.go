@@ -132,16 +132,11 @@ func (s *Set) Update(spec Spec) error {
 // Remove ends a replication and deletes its files, unsent backlog, gaps and dead letters included. It returns the last status,
 // which tells what that was.
 func (s *Set) Remove(replication id.ID) (Status, error) {
-	s.mu.Lock()
-	st := s.streams[replication]
-	delete(s.streams, replication)
-	s.mu.Unlock()
-	if st == nil {
-		return Status{}, ErrNotFound
+	st, err := s.end(replication)
+	if err != nil {
+		return Status{}, err
 	}
-	st.halt()
 	last := st.status(time.Now())
-	var err error
 	if st.cursor != nil {
 		err = st.cursor.Remove()
 	}
@@ -149,6 +144,28 @@ func (s *Set) Remove(replication id.ID) (Status, error) {
 		return last, fmt.Errorf("remove files of replication %s: %w", replication, err)
 	}
 	return last, nil
+}
+
+// Release ends a replication and keeps its files: when it is added again it goes on where it was. It returns the last status.
+func (s *Set) Release(replication id.ID) (Status, error) {
+	st, err := s.end(replication)
+	if err != nil {
+		return Status{}, err
+	}
+	return st.status(time.Now()), nil
+}
+
+// end takes a stream out of the set and waits until it has stopped.
+func (s *Set) end(replication id.ID) (*stream, error) {
+	s.mu.Lock()
+	st := s.streams[replication]
+	delete(s.streams, replication)
+	s.mu.Unlock()
+	if st == nil {
+		return nil, ErrNotFound
+	}
+	st.halt()
+	return st, nil
 }
 
 // Status returns the status of one replication.

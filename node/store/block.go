@@ -113,8 +113,7 @@ type page struct {
 	offset int64
 	size   uint32 // with its header, in bytes
 	header uint32 // bytes of the header
-	levels uint32 // bytes of the definition levels
-	plain  uint32 // bytes of the values when decompressed
+	plain  uint32 // bytes of definition levels and values when decompressed
 	nulls  uint32
 	sum    uint32 // CRC-32C of all size bytes
 }

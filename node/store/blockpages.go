@@ -35,7 +35,12 @@ func (b *block) locatePages(file io.ReaderAt) error {
 
 // locate appends the pages of one row group.
 func (c *blockColumn) locate(file io.ReaderAt, g parquet.RowGroup, column int) error {
-	index, err := g.ColumnChunks()[column].OffsetIndex()
+	chunk := g.ColumnChunks()[column]
+	index, err := chunk.OffsetIndex()
+	if err != nil {
+		return fmt.Errorf("%w: page index: %w", errDamaged, err)
+	}
+	stats, err := chunk.ColumnIndex()
 	if err != nil {
 		return fmt.Errorf("%w: page index: %w", errDamaged, err)
 	}
@@ -49,6 +54,7 @@ func (c *blockColumn) locate(file io.ReaderAt, g parquet.RowGroup, column int) e
 		if err != nil {
 			return err
 		}
+		p.nulls = uint32(stats.NullCount(i))
 		c.pages = append(c.pages, p)
 		c.firsts = append(c.firsts, first+uint32(end))
 	}
@@ -69,21 +75,12 @@ func readPageHead(file io.ReaderAt, offset, size int64) (page, error) {
 	if err := thrift.NewDecoder(in).Decode(&h); err != nil {
 		return page{}, fmt.Errorf("%w: header of page at %d: %w", errDamaged, offset, err)
 	}
-	if h.Type != format.DataPageV2 || !h.DataPageHeaderV2.Valid {
+	if h.Type != format.DataPage || !h.DataPageHeader.Valid {
 		return page{}, fmt.Errorf("%w: page at %d is of another kind", errDamaged, offset)
 	}
 	header := in.BytesRead()
 	if header > len(raw) || crc32.ChecksumIEEE(raw[header:]) != uint32(h.CRC) {
 		return page{}, fmt.Errorf("%w: page at %d: checksum does not match", errDamaged, offset)
 	}
-	v2 := &h.DataPageHeaderV2.V
-	return page{
-		offset: offset,
-		size:   uint32(size),
-		header: uint32(header),
-		levels: uint32(v2.DefinitionLevelsByteLength),
-		plain:  uint32(h.UncompressedPageSize - v2.DefinitionLevelsByteLength),
-		nulls:  uint32(v2.NumNulls),
-		sum:    checksum(raw),
-	}, nil
+	return page{offset: offset, size: uint32(size), header: uint32(header), plain: uint32(h.UncompressedPageSize), sum: checksum(raw)}, nil
 }

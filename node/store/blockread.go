@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"sort"
@@ -81,32 +82,45 @@ func (r *columnReader) decode(p int) (err error) {
 			err = fmt.Errorf("%w: decode page: %v", errDamaged, v)
 		}
 	}()
-	body := r.raw[pg.header:]
 	r.vals.reset()
 	r.vals.Type = r.col.t
-	if r.col.optional && pg.nulls > 0 {
-		enc := rle.Encoding{BitWidth: 1}
-		if r.levels, err = enc.DecodeLevels(r.levels, body[:pg.levels]); err != nil {
-			return fmt.Errorf("%w: definition levels: %w", errDamaged, err)
-		}
-		if len(r.levels) < n {
-			return fmt.Errorf("%w: page has %d definition levels for %d rows", errDamaged, len(r.levels), n)
-		}
-		r.levels = r.levels[:n]
-	}
-	if r.plain, err = zstdDecoder().DecodeAll(body[pg.levels:], r.plain[:0]); err != nil {
+	if r.plain, err = zstdDecoder().DecodeAll(r.raw[pg.header:], r.plain[:0]); err != nil {
 		return fmt.Errorf("%w: decompress page: %w", errDamaged, err)
 	}
 	if len(r.plain) != int(pg.plain) {
 		return fmt.Errorf("%w: page has %d bytes instead of %d", errDamaged, len(r.plain), pg.plain)
 	}
-	if err := r.values(n - int(pg.nulls)); err != nil {
+	body := r.plain
+	if r.col.optional {
+		if body, err = r.definitionLevels(body, n); err != nil {
+			return err
+		}
+	}
+	if err := r.values(body, n-int(pg.nulls)); err != nil {
 		return err
 	}
-	if r.col.optional && pg.nulls > 0 {
+	if pg.nulls > 0 {
 		return r.spread(n, n-int(pg.nulls))
 	}
 	return nil
+}
+
+// definitionLevels reads which of n rows have a value, and returns what follows.
+func (r *columnReader) definitionLevels(body []byte, n int) ([]byte, error) {
+	if len(body) < 4 || uint64(binary.LittleEndian.Uint32(body)) > uint64(len(body)-4) {
+		return nil, fmt.Errorf("%w: definition levels end early", errDamaged)
+	}
+	end := 4 + int(binary.LittleEndian.Uint32(body))
+	var err error
+	enc := rle.Encoding{BitWidth: 1}
+	if r.levels, err = enc.DecodeLevels(r.levels, body[4:end]); err != nil {
+		return nil, fmt.Errorf("%w: definition levels: %w", errDamaged, err)
+	}
+	if len(r.levels) < n {
+		return nil, fmt.Errorf("%w: page has %d definition levels for %d rows", errDamaged, len(r.levels), n)
+	}
+	r.levels = r.levels[:n]
+	return body[end:], nil
 }
 
 // fetch reads the bytes of a page and checks them.
@@ -124,33 +138,33 @@ func (r *columnReader) fetch(pg *page) error {
 	return nil
 }
 
-// values decodes n values from plain.
-func (r *columnReader) values(n int) (err error) {
+// values decodes n values from body.
+func (r *columnReader) values(body []byte, n int) (err error) {
 	v, got := &r.vals, 0
 	switch r.col.t {
 	case line.Float:
 		var enc bytestreamsplit.Encoding
-		v.Floats, err = enc.DecodeDouble(sized(v.Floats, n), r.plain)
+		v.Floats, err = enc.DecodeDouble(sized(v.Floats, n), body)
 		got = len(v.Floats)
 	case line.Integer, 0:
 		var enc delta.BinaryPackedEncoding
-		v.Integers, err = enc.DecodeInt64(sized(v.Integers, n), r.plain)
+		v.Integers, err = enc.DecodeInt64(sized(v.Integers, n), body)
 		got = len(v.Integers)
 		v.Type = line.Integer
 	case line.Unsigned:
 		var enc delta.BinaryPackedEncoding
 		var ints []int64
-		ints, err = enc.DecodeInt64(asInts(sized(v.Unsigned, n)), r.plain)
+		ints, err = enc.DecodeInt64(asInts(sized(v.Unsigned, n)), body)
 		v.Unsigned, got = asUnsigned(ints), len(ints)
 	case line.Boolean:
 		v.Booleans = sized(v.Booleans, n)
-		if got = min(n, 8*len(r.plain)); got == n {
+		if got = min(n, 8*len(body)); got == n {
 			for i := range n {
-				v.Booleans[i] = r.plain[i/8]>>(i%8)&1 != 0
+				v.Booleans[i] = body[i/8]>>(i%8)&1 != 0
 			}
 		}
 	case line.String:
-		got, err = r.strings(n)
+		got, err = r.strings(body, n)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: decode page: %w", errDamaged, err)
@@ -161,9 +175,9 @@ func (r *columnReader) values(n int) (err error) {
 	return nil
 }
 
-func (r *columnReader) strings(n int) (int, error) {
+func (r *columnReader) strings(body []byte, n int) (int, error) {
 	var enc delta.LengthByteArrayEncoding
-	text, offsets, err := enc.DecodeByteArray(nil, r.plain, r.offsets)
+	text, offsets, err := enc.DecodeByteArray(nil, body, r.offsets)
 	if err != nil {
 		return 0, err
 	}

@@ -14,7 +14,11 @@ import (
 // headKey is the Parquet metadata key under which a block's head stands, in base64.
 const headKey = "holdfast.block"
 
-var parquetZstd = &zstd.Codec{Level: zstd.SpeedFastest}
+// Flushes are compressed fast, because writers may wait for them; merges a little better, because what they write stays.
+var (
+	flushCodec = &zstd.Codec{Level: zstd.SpeedFastest}
+	mergeCodec = &zstd.Codec{Level: zstd.SpeedDefault}
+)
 
 // columnNamer gives each column of a file a name that no engine confuses with another's: case counts for nothing, and
 // only valid UTF-8 is used.

@@ -15,6 +15,8 @@ import (
 const (
 	// pageRows is the most rows in a page: small, because a read of one series decodes whole pages.
 	pageRows = 4096
+	// pageValues is the fewest values of a page of a sparse column, if there are as many: a page of few costs more than it holds.
+	pageValues = 1024
 	// pageTextBytes is about the most bytes of text in a page of a string column.
 	pageTextBytes = 64 << 10
 	// rowTextBytes is about the most bytes of text in the rows of a page of times, so that a read holds little text at once.
@@ -31,6 +33,7 @@ type blockWriter struct {
 	w    *parquet.GenericWriter[any]
 	cols []*parquet.ColumnWriter // by index in head.columns
 	nums []int                   // the Parquet column number of each
+	vals []int                   // values in the current page of each field or value column
 
 	row    uint32 // rows written
 	inPage int
@@ -67,10 +70,15 @@ func newBlockWriter(dir string, head blockHead) (*blockWriter, error) {
 	if head.layout == wide {
 		name = head.names[0]
 	}
+	codec := flushCodec
+	if len(head.inputs) > 0 {
+		codec = mergeCodec
+	}
 	schema := parquetSchema(name, head.columns)
 	w.w = parquet.NewGenericWriter[any](w.sum, schema,
-		parquet.Compression(parquetZstd),
+		parquet.Compression(codec),
 		parquet.PageBufferSize(pageTextBytes),
+		parquet.DataPageVersion(1), // whose definition levels are compressed: half the bytes of sparse rows
 		parquet.DataPageStatistics(false),
 		parquet.CreatedBy("holdfast", "1", ""),
 		parquet.KeyValueMetadata("holdfast.measurement", readable(name)),
@@ -84,12 +92,13 @@ func newBlockWriter(dir string, head blockHead) (*blockWriter, error) {
 		w.cols = append(w.cols, all[leaf.ColumnIndex])
 		w.nums = append(w.nums, leaf.ColumnIndex)
 	}
+	w.vals = make([]int, len(w.cols))
 	return w, nil
 }
 
 // addWide appends rows of a series; r has one column for each field of the block. Rows of the series that was added last go on
 // with it.
-func (w *blockWriter) addWide(key string, tags []line.Tag, r *rows) error {
+func (w *blockWriter) addWide(key string, tags []Tag, r *rows) error {
 	if r.len() == 0 {
 		return nil
 	}
@@ -142,7 +151,7 @@ func (w *blockWriter) makeRoom(n int) error {
 	return nil
 }
 
-func (w *blockWriter) writeWide(tags []line.Tag, r *rows, lo, hi int) error {
+func (w *blockWriter) writeWide(tags []Tag, r *rows, lo, hi int) error {
 	field := 0
 	for i := range w.b.head.columns {
 		c := &w.b.head.columns[i]
@@ -165,7 +174,7 @@ func (w *blockWriter) writeWide(tags []line.Tag, r *rows, lo, hi int) error {
 	return nil
 }
 
-func tagValue(tags []line.Tag, key string) (string, bool) {
+func tagValue(tags []Tag, key string) (string, bool) {
 	for i := range tags {
 		if tags[i].Key == key {
 			return tags[i].Value, true
@@ -269,11 +278,18 @@ func (w *blockWriter) advance(times []int64, lo, hi int) error {
 	return w.endPage()
 }
 
-// endPage ends the current page of the time and value columns together. Tag columns end theirs by size.
+// endPage ends the current page of the times, and those of the values that are not too few for a page. Tag columns end theirs
+// by size.
 func (w *blockWriter) endPage() error {
 	for i := range w.b.head.columns {
 		switch w.b.head.columns[i].role {
-		case roleTime, roleField, roleValue:
+		case roleField, roleValue:
+			if w.vals[i] < pageValues {
+				continue
+			}
+			w.vals[i] = 0
+			fallthrough
+		case roleTime:
 			if err := w.cols[i].Flush(); err != nil {
 				return fmt.Errorf("end page of %q: %w", w.b.head.columns[i].column, err)
 			}
@@ -284,6 +300,7 @@ func (w *blockWriter) endPage() error {
 		return nil
 	}
 	w.inRG = 0
+	clear(w.vals)
 	if err := w.w.Flush(); err != nil {
 		return fmt.Errorf("end row group: %w", err)
 	}
@@ -339,6 +356,8 @@ func (w *blockWriter) writeColumn(i int, c *Column, lo, hi int) error {
 		w.b.head.values -= int64(hi - lo)
 		return w.writeNulls(i, hi-lo)
 	}
+	part := c.slice(lo, hi)
+	w.vals[i] += hi - lo - part.missing()
 	optional := w.b.head.columns[i].optional
 	level, num := int(boolBit(optional)), w.nums[i]
 	null := parquet.NullValue().Level(0, 0, num)

@@ -13,6 +13,8 @@ type index struct {
 	byKey        map[string]*seriesEntry
 	byID         []*seriesEntry // nil where a series was removed
 	measurements map[string]*measurement
+
+	tags []Tag // scratch of add
 }
 
 // seriesEntry is a series as the store holds it. It has an id only while the process lives.
@@ -65,9 +67,10 @@ func (x *index) lookup(key []byte, prev *seriesEntry) *seriesEntry {
 	return e
 }
 
-// add makes a series, which must be new.
+// add makes a series, which must be new. It keeps the key.
 func (x *index) add(key string) *seriesEntry {
-	name, tags := line.SplitSeries([]byte(key))
+	name, tags := splitSeries(key, x.tags[:0])
+	x.tags = tags
 	m := x.measurementOf(name)
 	e := &seriesEntry{key: key, id: uint32(len(x.byID)), m: m}
 	x.byID = append(x.byID, e)
@@ -84,12 +87,12 @@ func (x *index) add(key string) *seriesEntry {
 	return e
 }
 
-// obtain returns the series with the key, made when it is new.
+// obtain returns the series with the key, made, with a copy of the key, when it is new.
 func (x *index) obtain(key string) *seriesEntry {
 	if e := x.byKey[key]; e != nil {
 		return e
 	}
-	return x.add(key)
+	return x.add(strings.Clone(key))
 }
 
 // sweep removes the series that no block and no memtable has rows of.
@@ -141,12 +144,27 @@ func (x *index) sweepMeasurement(m *measurement) {
 
 // newSeries makes the public form of a series.
 func newSeries(key string) *Series {
-	name, tags := line.SplitSeries([]byte(key))
-	s := &Series{Key: key, Measurement: name, Tags: make([]Tag, len(tags))}
-	for i, t := range tags {
-		s.Tags[i] = Tag(t)
+	name, tags := splitSeries(key, make([]Tag, 0, strings.Count(key, "=")))
+	return &Series{Key: key, Measurement: name, Tags: tags}
+}
+
+// splitSeries is line.SplitSeries with the tags appended to dst. Where nothing is escaped they share the key's memory.
+func splitSeries(key string, dst []Tag) (measurement string, tags []Tag) {
+	if strings.IndexByte(key, '\\') >= 0 {
+		name, split := line.SplitSeries([]byte(key))
+		for _, t := range split {
+			dst = append(dst, Tag(t))
+		}
+		return name, dst
 	}
-	return s
+	name, rest, more := strings.Cut(key, ",")
+	for more {
+		var tag string
+		tag, rest, more = strings.Cut(rest, ",")
+		k, v, _ := strings.Cut(tag, "=")
+		dst = append(dst, Tag{k, v})
+	}
+	return name, dst
 }
 
 // compareSeries orders series as blocks do: by measurement, then by key. Keys alone would mix measurements, because bytes

@@ -1,9 +1,6 @@
 package store
 
-import (
-	"slices"
-	"sort"
-)
+import "slices"
 
 // posting is the series with one value of a tag.
 type posting struct {
@@ -19,13 +16,13 @@ func (m *measurement) tagPostings(match []TagMatcher) map[string][]posting {
 			continue
 		}
 		values := m.tags[t.Key]
-		list := make([]posting, 0, len(values))
 		if t.Op == MatchEqual && t.Value != "" && onlyMatcher(match, t.Key) {
-			list = append(list, posting{t.Value, values[t.Value]})
-		} else {
-			for v, ids := range values {
-				list = append(list, posting{v, ids})
-			}
+			out[t.Key] = []posting{{t.Value, values[t.Value]}}
+			continue
+		}
+		list := make([]posting, 0, len(values))
+		for v, ids := range values {
+			list = append(list, posting{v, ids})
 		}
 		out[t.Key] = list
 	}
@@ -60,11 +57,17 @@ func (t *TagMatcher) Matches(value string) bool {
 // selectSeries returns the ids out of all that satisfy every matcher, sorted. all and the postings must be sorted.
 func selectSeries(all []uint32, match []TagMatcher, postings map[string][]posting) []uint32 {
 	ids := all
-	for i := range match {
-		if len(ids) == 0 {
-			return nil
+	// Those that name a value leave the fewest, so they come first.
+	for _, exact := range []bool{true, false} {
+		for i := range match {
+			t := &match[i]
+			if exact != (t.Op == MatchEqual && t.Value != "") {
+				continue
+			}
+			if ids = applyMatcher(ids, t, postings[t.Key]); len(ids) == 0 {
+				return nil
+			}
 		}
-		ids = applyMatcher(ids, &match[i], postings[match[i].Key])
 	}
 	return ids
 }
@@ -105,8 +108,8 @@ func intersection(a, b []uint32) []uint32 {
 	}
 	var out []uint32
 	for _, id := range a {
-		i := sort.Search(len(b), func(i int) bool { return b[i] >= id })
-		if i < len(b) && b[i] == id {
+		i, found := slices.BinarySearch(b, id)
+		if found {
 			out = append(out, id)
 		}
 		b = b[i:]
@@ -119,14 +122,18 @@ func difference(a, b []uint32) []uint32 {
 		return a
 	}
 	out := make([]uint32, 0, len(a))
+	few := len(a) < len(b)/16
 	for _, id := range a {
+		if few {
+			i, _ := slices.BinarySearch(b, id)
+			b = b[i:]
+		}
 		for len(b) > 0 && b[0] < id {
 			b = b[1:]
 		}
-		if len(b) > 0 && b[0] == id {
-			continue
+		if len(b) == 0 || b[0] != id {
+			out = append(out, id)
 		}
-		out = append(out, id)
 	}
 	return out
 }

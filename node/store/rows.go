@@ -284,11 +284,8 @@ func (c *Column) value(i int) line.Value {
 	return v
 }
 
-// missing returns how many of the n values of c are missing.
-func (c *Column) missing(n int) int {
-	if c.Type == 0 {
-		return n
-	}
+// missing returns how many values of c, which has a type, are missing.
+func (c *Column) missing() int {
 	k := 0
 	for _, ok := range c.Valid {
 		if !ok {

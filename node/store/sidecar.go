@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"unsafe"
 
 	"github.com/holdfast-telemetry/holdfast/node/line"
 )
@@ -128,7 +129,6 @@ func (b *block) encodePages() []byte {
 			at = p.offset + int64(p.size)
 			e.uint(uint64(p.size))
 			e.uint(uint64(p.header))
-			e.uint(uint64(p.levels))
 			e.uint(uint64(p.plain))
 			e.uint(uint64(p.nulls))
 			e.uint(uint64(c.firsts[j+1] - c.firsts[j]))
@@ -157,7 +157,7 @@ func (b *block) decodePages(d *decoder) {
 		for j := range c.pages {
 			p := &c.pages[j]
 			p.offset = at + d.int()
-			p.size, p.header, p.levels = uint32(d.uint()), uint32(d.uint()), uint32(d.uint())
+			p.size, p.header = uint32(d.uint()), uint32(d.uint())
 			p.plain, p.nulls = uint32(d.uint()), uint32(d.uint())
 			c.firsts = append(c.firsts, c.firsts[j]+uint32(d.uint()))
 			p.sum = d.u32()
@@ -195,6 +195,11 @@ func (b *block) encodeSeries() []byte {
 		}
 	}
 	e.uint(uint64(len(b.keys)))
+	size := 0
+	for _, key := range b.keys {
+		size += len(key)
+	}
+	e.uint(uint64(size))
 	prev := ""
 	for i, key := range b.keys {
 		n := sharedPrefix(prev, key)
@@ -223,17 +228,27 @@ func (b *block) decodeSeries(d *decoder) {
 		b.runAt, b.runStart = []uint32{0}, []uint32{0}
 	}
 	n := d.count()
-	b.keys, b.starts = make([]string, 0, n), make([]uint32, 1, n+1)
-	prev := ""
-	for range n {
+	size := d.uint()
+	if size > maxSection {
+		d.fail()
+		return
+	}
+	b.starts = make([]uint32, 1, n+1)
+	text := make([]byte, 0, size) // of all keys, so that they are one allocation
+	ends := make([]int, 1, n+1)
+	for i := range n {
 		shared := d.uint()
 		suffix := d.bytes()
+		var prev []byte
+		if i > 0 {
+			prev = text[ends[i-1]:ends[i]]
+		}
 		if d.err != nil || shared > uint64(len(prev)) {
 			d.fail()
 			return
 		}
-		prev = prev[:shared] + string(suffix)
-		b.keys = append(b.keys, prev)
+		text = append(append(text, prev[:shared]...), suffix...)
+		ends = append(ends, len(text))
 		if b.head.layout == wide {
 			b.starts = append(b.starts, b.starts[len(b.starts)-1]+uint32(d.uint()))
 			continue
@@ -244,6 +259,11 @@ func (b *block) decodeSeries(d *decoder) {
 		}
 		b.runAt = append(b.runAt, uint32(len(b.runField)))
 		b.starts = append(b.starts, b.runStart[len(b.runStart)-1])
+	}
+	all := unsafe.String(unsafe.SliceData(text), len(text)) // never written again
+	b.keys = make([]string, n)
+	for i := range b.keys {
+		b.keys[i] = all[ends[i]:ends[i+1]]
 	}
 }
 
@@ -276,7 +296,7 @@ func (b *block) check() error {
 			return bad("pages do not add up to the rows")
 		}
 		for _, p := range c.pages {
-			if p.offset < 0 || p.offset+int64(p.size) > b.fileSize || uint64(p.header)+uint64(p.levels) > uint64(p.size) {
+			if p.offset < 0 || p.offset+int64(p.size) > b.fileSize || p.header > p.size {
 				return bad("a page lies outside the file")
 			}
 		}

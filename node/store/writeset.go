@@ -109,7 +109,7 @@ func writeWide(ctx context.Context, dir string, head blockHead, in *measureInput
 		if err := ctx.Err(); err != nil {
 			return nil, errors.Join(err, w.abort())
 		}
-		_, tags := line.SplitSeries([]byte(key))
+		_, tags := splitSeries(key, nil)
 		if err := in.each(i, func(r *rows) error { return w.addWide(key, tags, r) }); err != nil {
 			return nil, errors.Join(err, w.abort())
 		}
@@ -125,7 +125,7 @@ func tagColumns(keys []string) []headColumn {
 	}
 	counts := make(map[string]seen)
 	for _, key := range keys {
-		_, tags := line.SplitSeries([]byte(key))
+		_, tags := splitSeries(key, nil)
 		for _, t := range tags {
 			c := counts[t.Key]
 			c.n++
