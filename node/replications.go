@@ -68,7 +68,10 @@ func (r *replications) start(s settings.Settings, inputs *collect.Config) error 
 		return err
 	}
 	for _, spec := range specs {
-		if err := r.set.Add(spec); err != nil {
+		err := r.set.Add(spec)
+		if catalog.CodeOf(err) == catalog.NotFound { // its bucket was deleted
+			r.logger.Error("replication of the configuration not started", "replication", spec.Name, "err", err)
+		} else if err != nil {
 			return fmt.Errorf("replication %q of the configuration: %w", spec.Name, err)
 		}
 	}
