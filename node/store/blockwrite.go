@@ -61,7 +61,7 @@ func (s *summingWriter) Write(p []byte) (int, error) {
 func newBlockWriter(dir string, head blockHead) (*blockWriter, error) {
 	b := &block{head: head, dir: dir, starts: []uint32{0}, runAt: []uint32{0}, runStart: []uint32{0}}
 	b.setColumns()
-	f, err := os.Create(b.path() + tempSuffix)
+	f, err := createTemp(b.path())
 	if err != nil {
 		return nil, fmt.Errorf("create block: %w", err)
 	}
