@@ -316,9 +316,15 @@ func TestHostileRequestsAreRefusedAndTheNodeLives(t *testing.T) {
 			t.Errorf("%.60s: %v", q, err)
 			continue
 		}
-		n, err := io.Copy(io.Discard, resp.Body)
+		body, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
-		t.Logf("%.70s: status %d, %d bytes, %v, %v", q, resp.StatusCode, n, err, time.Since(began).Round(time.Millisecond))
+		took := time.Since(began)
+		if err != nil || resp.StatusCode >= 500 || len(body) > 1<<20 || took > 20*time.Second {
+			t.Errorf("%.60s: status %d, %d bytes in %v, %v", q, resp.StatusCode, len(body), took, err)
+		}
+		if strings.Contains(q, "time(1") && !bytes.Contains(body, []byte("error")) {
+			t.Errorf("%s: answered with %.200s", q, body)
+		}
 	}
 	p.mustWrite("alive v=1 1\n")
 	if rss := p.rss(); rss > 700<<20 {
@@ -430,4 +436,97 @@ func TestManyWritersAndDeletesAtOnce(t *testing.T) {
 	p.kill()
 	p.start()
 	check()
+}
+
+func TestBucketsComeAndGoWhileTheyAreUsed(t *testing.T) {
+	p := startNode(t, "[store]\nmemtable_bytes = \"64KiB\"").setup("org", "bucket")
+	org := p.orgID()
+	var remote struct{ ID string }
+	p.call("POST", "/api/v2/remotes", map[string]any{"name": "r", "orgID": org, "remoteURL": "http://127.0.0.1:1", "remoteAPIToken": "x",
+		"remoteOrgID": org, "allowInsecureTLS": false}, http.StatusCreated, &remote)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	defer cancel()
+	var group sync.WaitGroup
+	for k := range 2 {
+		name := fmt.Sprintf("passing%d", k)
+		group.Go(func() {
+			for ctx.Err() == nil {
+				var b struct{ ID string }
+				p.call("POST", "/api/v2/buckets", map[string]any{"name": name, "orgID": org}, http.StatusCreated, &b)
+				p.call("POST", "/api/v2/replications", map[string]any{"name": "of " + b.ID, "orgID": org, "remoteID": remote.ID,
+					"localBucketID": b.ID, "remoteBucketID": b.ID}, http.StatusCreated, nil)
+				time.Sleep(300 * time.Millisecond)
+				p.call("DELETE", "/api/v2/buckets/"+b.ID, nil, http.StatusNoContent, nil)
+			}
+		})
+		for range 3 {
+			group.Go(func() {
+				for i := 0; ctx.Err() == nil; i++ {
+					status, body := p.do("POST", "/api/v2/write?org=org&bucket="+name, strings.NewReader(numbered(i*200, 200, "pad")))
+					if status != http.StatusNoContent && status != http.StatusNotFound && status != http.StatusServiceUnavailable {
+						t.Errorf("write to a bucket that comes and goes: status %d: %s", status, body)
+						return
+					}
+				}
+			})
+		}
+		group.Go(func() {
+			for ctx.Err() == nil {
+				if status, body := p.do("GET", "/query?db="+name+"&q=SELECT+count(v)+FROM+disk", nil); status != http.StatusOK || bytes.Contains(body, []byte("internal")) {
+					t.Errorf("query of a bucket that comes and goes: status %d: %s", status, body)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	for _, room := range []string{"journal", "store"} {
+		left, err := os.ReadDir(filepath.Join(p.dir, room))
+		if err != nil || len(left) != 1 {
+			t.Errorf("in %s is left, beside the bucket that stays: %v, %v", room, left, err)
+		}
+	}
+	if left, err := os.ReadDir(filepath.Join(p.dir, "replication")); err != nil || len(left) != 0 {
+		t.Errorf("left of deleted replications: %v, %v", left, err)
+	}
+	p.stop()
+}
+
+func TestEverythingKeptIsForItsOwnerOnly(t *testing.T) {
+	before := syscall.Umask(0) // the most careless
+	defer syscall.Umask(before)
+	edge := startNode(t, "[store]\nmemtable_bytes = \"64KiB\"").setup("edge", "plant")
+	central := startNode(t, "").setup("central", "plant")
+	central.mustWrite("m v=\"text\" 2\n")
+	edge.replicateTo(central, "http://"+central.addr, nil)
+	edge.mustWrite("m v=2i 3\n") // of another type there: a dead letter
+	for i := 0; i < 20_000; i += 1000 {
+		edge.mustWrite(numbered(i, 1000, "a long text that fills the memtable"))
+	}
+	eventually(t, 20*time.Second, func() error {
+		dead, err := filepath.Glob(filepath.Join(edge.dir, "replication", "*", "dead.jsonl"))
+		blocks, _ := filepath.Glob(filepath.Join(edge.dir, "store", "*", "*", "*.parquet"))
+		if err != nil || len(dead) == 0 || len(blocks) == 0 {
+			return fmt.Errorf("%d dead letters' files, %d blocks, %v", len(dead), len(blocks), err)
+		}
+		return nil
+	})
+	for _, p := range []*process{edge, central} {
+		p.stop()
+		files := 0
+		err := filepath.WalkDir(p.dir, func(path string, e os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := e.Info()
+			if err == nil && info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%s may be used by others: %v", path, info.Mode())
+			}
+			files++
+			return err
+		})
+		if err != nil || files < 10 {
+			t.Errorf("%d files, %v", files, err)
+		}
+	}
 }

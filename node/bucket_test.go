@@ -358,3 +358,25 @@ func TestASecondNodeIsRefusedBeforeItTouchesTheFolder(t *testing.T) {
 func setupRequest(bucket string) catalog.SetupRequest {
 	return catalog.SetupRequest{Username: "u", Org: "o", Bucket: bucket}
 }
+
+func TestANodeStartsWithoutTheBucketThatItsConfigurationReplicates(t *testing.T) {
+	s := settings.Settings{Node: settings.Node{Data: t.TempDir(), Listen: "127.0.0.1:0"}}
+	s.Remotes = []settings.Remote{{Name: "r", URL: "http://127.0.0.1:1", Username: "u", Password: "p"}}
+	s.Replications = []settings.Replication{{Name: "all", Remote: "r", RemoteBucket: "b"}}
+	logger := slog.New(slog.DiscardHandler)
+	for start := range 2 {
+		n, err := Open(s, nil, version.Get(), logger)
+		if err != nil {
+			t.Fatalf("start %d: %v", start, err)
+		}
+		if start == 0 {
+			setUp(t, n.catalog)
+			if err := n.catalog.DeleteBucket(n.catalog.Reserved().Bucket); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

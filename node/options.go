@@ -4,11 +4,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/holdfast-telemetry/holdfast/node/collect/conf"
 	"github.com/holdfast-telemetry/holdfast/node/journal"
 	"github.com/holdfast-telemetry/holdfast/node/query"
+	"github.com/holdfast-telemetry/holdfast/node/replicate"
 	"github.com/holdfast-telemetry/holdfast/node/settings"
 	"github.com/holdfast-telemetry/holdfast/node/store"
 )
@@ -73,11 +75,19 @@ func queryLimits(q settings.Query) query.Limits {
 	return l
 }
 
-// shown is the configuration for operators; secrets hide themselves.
+// shown is the configuration in force, for operators.
 func (n *Node) shown() map[string]any {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s := n.settings
+	return shown(n.settings)
+}
+
+// shown leaves the secrets out, which hide themselves, and shows URLs without the credentials that they may hold.
+func shown(s settings.Settings) map[string]any {
+	s.Remotes = slices.Clone(s.Remotes)
+	for i := range s.Remotes {
+		s.Remotes[i].URL = replicate.Remote{URL: s.Remotes[i].URL}.String()
+	}
 	return map[string]any{"node": s.Node, "journal": s.Journal, "store": s.Store, "query": s.Query, "remotes": s.Remotes, "replications": s.Replications}
 }
 

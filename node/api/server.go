@@ -99,7 +99,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		s.cut()
 		err = s.http.Close()
 	}
-	_ = <-failed // http.ErrServerClosed
+	if ended := <-failed; err == nil && !errors.Is(ended, http.ErrServerClosed) {
+		err = ended
+	}
 	if err != nil {
 		return fmt.Errorf("stop HTTP at %s: %w", s.listener.Addr(), err)
 	}

@@ -35,13 +35,20 @@ type blockWriter struct {
 	nums []int                   // the Parquet column number of each
 	vals []int                   // values in the current page of each field or value column
 
-	row    uint32 // rows written
-	inPage int
-	text   int // bytes of text in the page
-	inRG   int
+	row     uint32    // rows added
+	page    rows      // those of the page that is not written yet, with a column for each field or value column
+	texts   []textRun // what the text columns of those rows have
+	text    int       // bytes of string values in the page
+	inGroup int       // rows in the row group
 
 	scratch []parquet.Value
 	one     rows
+}
+
+// textRun is n rows with the same texts: one for each text column of the head, "" where there is none.
+type textRun struct {
+	texts []string
+	n     int
 }
 
 // summingWriter passes bytes on and keeps their number and checksum.
@@ -61,7 +68,7 @@ func (s *summingWriter) Write(p []byte) (int, error) {
 func newBlockWriter(dir string, head blockHead) (*blockWriter, error) {
 	b := &block{head: head, dir: dir, starts: []uint32{0}, runAt: []uint32{0}, runStart: []uint32{0}}
 	b.setColumns()
-	f, err := os.Create(b.path() + tempSuffix)
+	f, err := createTemp(b.path())
 	if err != nil {
 		return nil, fmt.Errorf("create block: %w", err)
 	}
@@ -93,6 +100,7 @@ func newBlockWriter(dir string, head blockHead) (*blockWriter, error) {
 		w.nums = append(w.nums, leaf.ColumnIndex)
 	}
 	w.vals = make([]int, len(w.cols))
+	w.clearPage()
 	return w, nil
 }
 
@@ -110,77 +118,23 @@ func (w *blockWriter) addWide(key string, tags []Tag, r *rows) error {
 			return err
 		}
 	}
-	for lo := 0; lo < r.len(); {
-		hi := w.fit(r, lo)
-		if err := w.writeWide(tags, r, lo, hi); err != nil {
-			return err
-		}
-		if err := w.advance(r.times, lo, hi); err != nil {
-			return err
-		}
-		lo = hi
+	if err := w.add(w.tagTexts(tags), r); err != nil {
+		return err
 	}
 	b.starts[len(b.starts)-1] = w.row
 	return nil
 }
 
-// fit returns the end of the rows from lo on that still go into the page.
-func (w *blockWriter) fit(r *rows, lo int) int {
-	hi := min(r.len(), lo+pageRows-w.inPage)
-	if !slices.ContainsFunc(r.cols, func(c Column) bool { return c.Type == line.String }) {
-		return hi
-	}
-	for i := lo; i < hi; i++ {
-		for c := range r.cols {
-			if r.cols[c].Type == line.String {
-				w.text += len(r.cols[c].Strings[i])
-			}
-		}
-		if w.text >= rowTextBytes {
-			return i + 1
-		}
-	}
-	return hi
-}
-
-// makeRoom ends the page when n more rows would not fit, though they would in a page of their own, and the page is not small.
-func (w *blockWriter) makeRoom(n int) error {
-	if w.inPage >= pageRows/4 && w.inPage+n > pageRows && n <= pageRows {
-		return w.endPage()
-	}
-	return nil
-}
-
-func (w *blockWriter) writeWide(tags []Tag, r *rows, lo, hi int) error {
-	field := 0
+// tagTexts returns the texts of the tag columns.
+func (w *blockWriter) tagTexts(tags []Tag) []string {
+	var out []string
 	for i := range w.b.head.columns {
-		c := &w.b.head.columns[i]
-		var err error
-		switch c.role {
-		case roleTime:
-			err = w.writeTimes(i, r.times[lo:hi])
-		case roleTag:
-			value, ok := tagValue(tags, c.key)
-			err = w.writeText(i, value, ok, hi-lo)
-		case roleField:
-			w.b.head.values += int64(hi - lo)
-			err = w.writeColumn(i, &r.cols[field], lo, hi)
-			field++
-		}
-		if err != nil {
-			return fmt.Errorf("write column %q: %w", c.column, err)
+		if c := &w.b.head.columns[i]; c.role == roleTag {
+			s := Series{Tags: tags}
+			out = append(out, s.Tag(c.key))
 		}
 	}
-	return nil
-}
-
-func tagValue(tags []Tag, key string) (string, bool) {
-	for i := range tags {
-		if tags[i].Key == key {
-			return tags[i].Value, true
-		}
-	}
-	return "", false
+	return out
 }
 
 // addNarrow appends all rows of a series, field after field. r has a column for each of fields.
@@ -205,15 +159,9 @@ func (w *blockWriter) addNarrow(measurement, key string, fields []FieldKey, inde
 		if err := w.makeRoom(run.len()); err != nil {
 			return err
 		}
-		for lo := 0; lo < run.len(); {
-			hi := w.fit(&run, lo)
-			if err := w.writeNarrow(measurement, key, fields[i].Name, &run, lo, hi); err != nil {
-				return err
-			}
-			if err := w.advance(run.times, lo, hi); err != nil {
-				return err
-			}
-			lo = hi
+		values := w.byType(&run)
+		if err := w.add([]string{key, measurement, fields[i].Name}, &values); err != nil {
+			return err
 		}
 		b.runStart = append(b.runStart, w.row)
 	}
@@ -224,63 +172,95 @@ func (w *blockWriter) addNarrow(measurement, key string, fields []FieldKey, inde
 	return nil
 }
 
-func (w *blockWriter) writeNarrow(measurement, key, field string, r *rows, lo, hi int) error {
-	for i := range w.b.head.columns {
-		c := &w.b.head.columns[i]
-		var err error
-		switch c.role {
-		case roleTime:
-			err = w.writeTimes(i, r.times[lo:hi])
-		case roleSeries:
-			err = w.writeText(i, key, true, hi-lo)
-		case roleMeasurement:
-			err = w.writeText(i, measurement, true, hi-lo)
-		case roleFieldKey:
-			err = w.writeText(i, field, true, hi-lo)
-		case roleValue:
-			if c.t != r.cols[0].Type {
-				err = w.writeNulls(i, hi-lo)
-				break
+// byType puts the only column of a run in the place of its type's value column.
+func (w *blockWriter) byType(run *rows) rows {
+	out := rows{times: run.times, cols: make([]Column, len(w.b.cols)-1)}
+	for i := range out.cols {
+		if w.b.cols[i+1].t == run.cols[0].Type {
+			out.cols[i] = run.cols[0]
+		}
+	}
+	return out
+}
+
+// add appends rows that have the same texts, page by page.
+func (w *blockWriter) add(texts []string, r *rows) error {
+	for lo := 0; lo < r.len(); {
+		hi := w.fit(r, lo)
+		w.note(TimeRange{r.times[lo], r.times[hi-1]}, hi-lo)
+		w.page.append(r, lo, hi)
+		w.texts = append(w.texts, textRun{texts, hi - lo})
+		if w.page.len() >= pageRows || w.text >= rowTextBytes {
+			if err := w.endPage(); err != nil {
+				return err
 			}
-			w.b.head.values += int64(hi - lo)
-			err = w.writeColumn(i, &r.cols[0], lo, hi)
 		}
-		if err != nil {
-			return fmt.Errorf("write column %q: %w", c.column, err)
-		}
+		lo = hi
 	}
 	return nil
 }
 
-// advance counts the rows [lo, hi) just written and ends the page or row group when it is full.
-func (w *blockWriter) advance(times []int64, lo, hi int) error {
-	n := hi - lo
-	bounds := TimeRange{times[lo], times[hi-1]}
-	h := &w.b.head
-	if w.row == 0 {
-		h.times = bounds
+// fit returns the end of the rows from lo on that still go into the page.
+func (w *blockWriter) fit(r *rows, lo int) int {
+	hi := min(r.len(), lo+pageRows-w.page.len())
+	if !slices.ContainsFunc(r.cols, func(c Column) bool { return c.Type == line.String }) {
+		return hi
 	}
-	h.times = TimeRange{min(h.times.Min, bounds.Min), max(h.times.Max, bounds.Max)}
-	c := &w.b.cols[0]
-	if w.inPage == 0 {
-		c.bounds = append(c.bounds, bounds)
-	} else {
-		last := &c.bounds[len(c.bounds)-1]
-		last.Min, last.Max = min(last.Min, bounds.Min), max(last.Max, bounds.Max)
+	for i := lo; i < hi; i++ {
+		for c := range r.cols {
+			if r.cols[c].Type == line.String {
+				w.text += len(r.cols[c].Strings[i])
+			}
+		}
+		if w.text >= rowTextBytes {
+			return i + 1
+		}
 	}
-	w.row += uint32(n)
-	w.inPage += n
-	w.inRG += n
-	h.rows += int64(n)
-	if w.inPage < pageRows && w.text < rowTextBytes {
-		return nil
-	}
-	return w.endPage()
+	return hi
 }
 
-// endPage ends the current page of the times, and those of the values that are not too few for a page. Tag columns end theirs
-// by size.
+// makeRoom ends the page when n more rows would not fit, though they would in a page of their own, and the page is not small.
+func (w *blockWriter) makeRoom(n int) error {
+	if w.page.len() >= pageRows/4 && w.page.len()+n > pageRows && n <= pageRows {
+		return w.endPage()
+	}
+	return nil
+}
+
+// note counts n rows that are about to be added.
+func (w *blockWriter) note(times TimeRange, n int) {
+	h := &w.b.head
+	if w.row == 0 {
+		h.times = times
+	}
+	h.times = TimeRange{min(h.times.Min, times.Min), max(h.times.Max, times.Max)}
+	c := &w.b.cols[0]
+	if w.page.len() == 0 {
+		c.bounds = append(c.bounds, times)
+	} else {
+		last := &c.bounds[len(c.bounds)-1]
+		last.Min, last.Max = min(last.Min, times.Min), max(last.Max, times.Max)
+	}
+	w.row += uint32(n)
+	w.inGroup += n
+	h.rows += int64(n)
+}
+
+// clearPage empties the page's rows. The columns have their types from the start, so that values of another are left out.
+func (w *blockWriter) clearPage() {
+	w.page.reset(len(w.b.cols) - 1)
+	for i := range w.page.cols {
+		w.page.cols[i].Type = w.b.cols[i+1].t
+	}
+	w.texts, w.text = w.texts[:0], 0
+}
+
+// endPage writes the page's rows and ends the current page of the times, and those of the values that are not too few for a
+// page. Text columns end theirs by size.
 func (w *blockWriter) endPage() error {
+	if err := w.writePage(); err != nil {
+		return err
+	}
 	for i := range w.b.head.columns {
 		switch w.b.head.columns[i].role {
 		case roleField, roleValue:
@@ -295,112 +275,15 @@ func (w *blockWriter) endPage() error {
 			}
 		}
 	}
-	w.inPage, w.text = 0, 0
-	if w.inRG < groupRows {
+	if w.inGroup < groupRows {
 		return nil
 	}
-	w.inRG = 0
+	w.inGroup = 0
 	clear(w.vals)
 	if err := w.w.Flush(); err != nil {
 		return fmt.Errorf("end row group: %w", err)
 	}
 	return nil
-}
-
-// values returns room for n values.
-func (w *blockWriter) values(n int) []parquet.Value {
-	if cap(w.scratch) < n {
-		w.scratch = make([]parquet.Value, max(n, pageRows))
-	}
-	return w.scratch[:n]
-}
-
-func (w *blockWriter) writeTimes(i int, times []int64) error {
-	out := w.values(len(times))
-	for j, t := range times {
-		out[j] = parquet.Int64Value(t).Level(0, 0, w.nums[i])
-	}
-	_, err := w.cols[i].WriteRowValues(out)
-	return err
-}
-
-// writeText writes one text n times.
-func (w *blockWriter) writeText(i int, text string, ok bool, n int) error {
-	if !ok {
-		return w.writeNulls(i, n)
-	}
-	v := parquet.ByteArrayValue([]byte(text)).Level(0, int(boolBit(w.b.head.columns[i].optional)), w.nums[i])
-	out := w.values(n)
-	for j := range out {
-		out[j] = v
-	}
-	_, err := w.cols[i].WriteRowValues(out)
-	return err
-}
-
-func (w *blockWriter) writeNulls(i, n int) error {
-	if !w.b.head.columns[i].optional {
-		return errors.New("a value is missing where none may be")
-	}
-	v := parquet.NullValue().Level(0, 0, w.nums[i])
-	out := w.values(n)
-	for j := range out {
-		out[j] = v
-	}
-	_, err := w.cols[i].WriteRowValues(out)
-	return err
-}
-
-func (w *blockWriter) writeColumn(i int, c *Column, lo, hi int) error {
-	if c.Type == 0 {
-		w.b.head.values -= int64(hi - lo)
-		return w.writeNulls(i, hi-lo)
-	}
-	part := c.slice(lo, hi)
-	w.vals[i] += hi - lo - part.missing()
-	optional := w.b.head.columns[i].optional
-	level, num := int(boolBit(optional)), w.nums[i]
-	null := parquet.NullValue().Level(0, 0, num)
-	out := w.values(hi - lo)[:0]
-	text := 0
-	for j := lo; j < hi; j++ {
-		if !c.Has(j) {
-			if !optional {
-				return errors.New("a value is missing where none may be")
-			}
-			w.b.head.values--
-			out = append(out, null)
-			continue
-		}
-		out = append(out, parquetValue(c, j).Level(0, level, num))
-		if c.Type != line.String {
-			continue
-		}
-		if text += len(c.Strings[j]); text >= pageTextBytes/2 {
-			if _, err := w.cols[i].WriteRowValues(out); err != nil {
-				return err
-			}
-			out, text = out[:0], 0
-		}
-	}
-	_, err := w.cols[i].WriteRowValues(out)
-	return err
-}
-
-func parquetValue(c *Column, i int) parquet.Value {
-	switch c.Type {
-	case line.Float:
-		return parquet.DoubleValue(c.Floats[i])
-	case line.Integer:
-		return parquet.Int64Value(c.Integers[i])
-	case line.Unsigned:
-		return parquet.Int64Value(int64(c.Unsigned[i]))
-	case line.Boolean:
-		return parquet.BooleanValue(c.Booleans[i])
-	default:
-		v := c.value(i)
-		return parquet.ByteArrayValue(v.Str)
-	}
 }
 
 // close ends the file, makes the sidecar, and gives both their names once they are on disk. It returns nil for a block
@@ -409,8 +292,11 @@ func (w *blockWriter) close() (*block, error) {
 	if w.row == 0 {
 		return nil, w.abort()
 	}
+	err := w.writePage()
 	w.w.SetKeyValueMetadata(headKey, headMetadata(&w.b.head))
-	err := w.w.Close()
+	if err == nil {
+		err = w.w.Close()
+	}
 	if err == nil {
 		err = w.sum.w.Flush()
 	}

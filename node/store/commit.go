@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -25,12 +26,17 @@ type addition struct {
 }
 
 // commit makes a change durable by writing the manifest, then visible. b.edit must be held, b.mu not. When it fails nothing has
-// changed; the new blocks' files then stay until the bucket is opened again, because the manifest on disk may name them.
+// changed; the new blocks' files are removed, unless the manifest on disk may name them: then they stay until the bucket is opened again.
 func (b *Bucket) commit(c change) error {
 	b.mu.Lock()
 	m := b.manifestAfter(&c)
 	b.mu.Unlock()
 	second, err := writeManifest(b.dir, m)
+	if errors.Is(err, errManifestKept) { // as on a full disk, which they would keep full
+		for _, a := range c.add {
+			a.block.discard(b.log)
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -29,12 +29,17 @@ const tempSuffix = ".tmp"
 
 // writeFile writes a file whole or not at all: under a temporary name, synced, renamed. The folder is not synced.
 func writeFile(path string, data []byte) error {
-	f, err := os.Create(path + tempSuffix)
+	f, err := createTemp(path)
 	if err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
 	_, err = f.Write(data)
 	return finishFile(f, path, err)
+}
+
+// createTemp makes the temporary file of path. Points are for their owner's eyes only.
+func createTemp(path string) (*os.File, error) {
+	return os.OpenFile(path+tempSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 }
 
 // finishFile syncs and closes the temporary file of path and gives it its name, or removes it when err is not nil.

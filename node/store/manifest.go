@@ -133,8 +133,11 @@ func decodeManifest(data []byte) (*manifest, error) {
 	return m, nil
 }
 
-// writeManifest replaces both files. After an error the folder may have the old manifest or the new one, so that the files of
-// neither may be removed. When only the second file could not be written the new manifest counts, and second says why.
+// errManifestKept tells that the manifest on disk is certainly still the one before.
+var errManifestKept = errors.New("the manifest stays as it was")
+
+// writeManifest replaces both files. After an error that is not errManifestKept the folder may have the old manifest or the new one, so
+// that the files of neither may be removed. When only the second file could not be written the new manifest counts, and second says why.
 func writeManifest(dir string, m *manifest) (second, err error) {
 	data, err := encodeManifest(m)
 	if err != nil {
@@ -142,6 +145,9 @@ func writeManifest(dir string, m *manifest) (second, err error) {
 	}
 	for i, name := range manifestNames {
 		err := writeFile(filepath.Join(dir, name), data)
+		if err != nil && i == 0 {
+			return nil, fmt.Errorf("write manifest: %w: %w", errManifestKept, err)
+		}
 		if err == nil {
 			err = syncDir(dir)
 		}

@@ -283,14 +283,3 @@ func (c *Column) value(i int) line.Value {
 	}
 	return v
 }
-
-// missing returns how many values of c, which has a type, are missing.
-func (c *Column) missing() int {
-	k := 0
-	for _, ok := range c.Valid {
-		if !ok {
-			k++
-		}
-	}
-	return k
-}

@@ -77,7 +77,7 @@ func TestWatchWaitsUntilAFileIsWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	sources := Sources{Files: []string{file}}
 	changes, err := Watch(t.Context(), func() Sources { return sources }, WatchOptions{Interval: time.Millisecond, Quiet: time.Second})
 	if err != nil {
