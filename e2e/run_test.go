@@ -189,6 +189,17 @@ func TestTheArticlesFilesCollectAndReplicate(t *testing.T) {
 	put(t, conf, "output.conf", fmt.Sprintf(outputOfTheArticle, "cloud", central.url("")))
 	edge.start()
 	has(t, central, 0, 3)
+	edge.setup("edge", "plant")
+	s := newShell(t, "holdfast")
+	eventually(t, 10*time.Second, func() error {
+		all := s.list("replication", "status", "--host", edge.url(""), "-t", edge.token)
+		if len(all) != 1 || all[0].Name != "cloud" || all[0].PointsSent == 0 {
+			return fmt.Errorf("replication status: %+v", all)
+		}
+		s.run("replication", "status", "-i", all[0].ID, "--host", edge.url(""), "-t", edge.token)
+		s.run("replication", "dead-letters", "-i", all[0].ID, "--host", edge.url(""), "-t", edge.token)
+		return nil
+	})
 	eventually(t, 20*time.Second, func() error {
 		rows, err := central.tryQuery("SELECT packets_received, percent_packet_loss, average_response_ms, url FROM ping")
 		for _, want := range []string{"3 0 0.032 127.0.0.2", "3 0 0.032 127.0.0.3", "0 100 <nil> 127.0.0.4"} {

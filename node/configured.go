@@ -35,12 +35,15 @@ func (r *replications) plan(s settings.Settings, inputs *collect.Config) ([]repl
 			bucket = buckets[i].ID
 		}
 		remote := s.Remotes[slices.IndexFunc(s.Remotes, func(r settings.Remote) bool { return r.Name == v.Remote })] // checked when it was decoded
-		specs = append(specs, configured(v, remote, bucket))
+		specs = append(specs, fromTable(v, remote, bucket))
 	}
 	if inputs != nil {
 		for _, d := range inputs.Destinations {
 			if !atAddress(d.URLs[0], s.Node.Listen) { // what would be sent to this node is in it
 				specs = append(specs, destination(d, r.catalog.Reserved().Bucket))
+				for _, option := range withoutEffect(d) {
+					r.logger.Warn("an option of an output has no effect yet", "output", d.Name, "file", d.File, "line", d.Line, "option", option)
+				}
 			}
 		}
 	}
@@ -80,30 +83,41 @@ func (r *replications) refresh() error {
 // install makes the running replications of the configuration those of the plan. One that is in it no more stops and keeps its position and
 // what it has not sent. A replication that cannot be started does not keep the others from it. The lock is held.
 func (r *replications) install(specs []replicate.Spec) {
-	running := map[id.ID]string{}
+	var running []catalog.Replication
 	for _, spec := range specs {
-		running[spec.ID] = spec.Name
+		v := catalog.Replication{ID: spec.ID, Name: spec.Name, LocalBucketID: spec.Bucket, OrgID: r.catalog.Reserved().Org}
+		if b, err := r.catalog.Bucket(spec.Bucket); err == nil { // the reserved one is there from set-up on
+			v.OrgID = b.OrgID
+		}
+		running = append(running, v)
 		if err := r.put(spec); err != nil {
 			r.logger.Error("replication of the configuration not started", "replication", spec.Name, "err", err)
 		}
 	}
-	for i, name := range r.running {
-		if _, stays := running[i]; stays {
+	for _, v := range r.running {
+		if slices.ContainsFunc(running, func(o catalog.Replication) bool { return o.ID == v.ID }) {
 			continue
 		}
-		last, err := r.set.Release(i)
+		last, err := r.set.Release(v.ID)
 		if err != nil {
-			r.logger.Error("replication not stopped", "replication", name, "err", err)
+			r.logger.Error("replication not stopped", "replication", v.Name, "err", err)
 			continue
 		}
 		r.logger.Info("a replication is in the configuration no more; its position is kept and used when it comes back",
-			"replication", name, "unsent bytes", last.RemainingBytes)
+			"replication", v.Name, "unsent bytes", last.RemainingBytes)
 	}
 	r.running = running
 }
 
-// configured returns the spec of a [[replication]]. Its position is kept under its name and its bucket.
-func configured(v settings.Replication, r settings.Remote, bucket id.ID) replicate.Spec {
+// configured returns the running replications of the configuration.
+func (r *replications) configured() []catalog.Replication {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.running)
+}
+
+// fromTable returns the spec of a [[replication]]. Its position is kept under its name and its bucket.
+func fromTable(v settings.Replication, r settings.Remote, bucket id.ID) replicate.Spec {
 	order := replicate.OldestFirst
 	if v.Order == "newest-first" {
 		order = replicate.NewestFirst
@@ -152,6 +166,21 @@ func destination(d collect.Destination, bucket id.ID) replicate.Spec {
 		spec.GzipLevel = -1
 	}
 	return spec
+}
+
+// withoutEffect returns the options of an output that a replication does not heed.
+func withoutEffect(d collect.Destination) (options []string) {
+	for option, given := range map[string]bool{
+		"urls, but for the first": len(d.URLs) > 1, "http_headers": len(d.Headers) > 0, "user_agent": d.UserAgent != "",
+		"tls_server_name": d.TLS != nil && d.TLS.ServerName != "", "tls_min_version": d.TLS != nil && d.TLS.MinVersion != "",
+		"tls_key_pwd": d.TLS != nil && d.TLS.KeyPassword != "",
+	} {
+		if given {
+			options = append(options, option)
+		}
+	}
+	slices.Sort(options)
+	return options
 }
 
 // idOf gives something that has a name but no id one that is the same at every start.

@@ -175,7 +175,7 @@ func (n *Node) listen(b Build) (err error) {
 	handler := api.New(api.Options{
 		Catalog: n.catalog, Writer: n.buckets, Querier: &querier{executor}, Deleter: n.buckets,
 		Replications: n.replications.set, Engine: n.buckets,
-		Version: b.Version, Commit: b.Commit, Config: n.shown, Pages: ui.Pages(), Registry: n.registry,
+		Version: b.Version, Commit: b.Commit, Config: n.shown, Configured: n.replications.configured, Pages: ui.Pages(), Registry: n.registry,
 		Limits: api.Limits{WriteBytes: int64(n.settings.Node.MaxBody)}, Logger: n.logger,
 	})
 	n.server, err = api.NewServer(handler, api.ServerOptions{

@@ -360,3 +360,15 @@ func TestRunFollowsItsWatchedConfiguration(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestOptionsThatAReplicationDoesNotHeedAreNamed(t *testing.T) {
+	first := newRemote(t)
+	log := &records{}
+	s := newSetting(t).write(strings.Replace(output("a", first), "urls = [", "tls_server_name = \"x\"\n  user_agent = \"y\"\n  urls = [\"http://127.0.0.1:1\", ", 1))
+	s.open(log.logger())
+	for _, want := range []string{"option=tls_server_name", "option=user_agent", "option=\"urls, but for the first\""} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%s is not in the log: %s", want, log)
+		}
+	}
+}

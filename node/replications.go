@@ -26,7 +26,7 @@ type replications struct {
 	mu       sync.Mutex
 	settings settings.Settings
 	inputs   *collect.Config
-	running  map[id.ID]string // names of the replications of the configuration that run
+	running  []catalog.Replication // those of the configuration
 }
 
 func newReplications(dir string, bs *buckets, c *catalog.Catalog, version string, logger *slog.Logger, registry prometheus.Registerer) (*replications, error) {
@@ -51,7 +51,7 @@ func newReplications(dir string, bs *buckets, c *catalog.Catalog, version string
 	if err != nil {
 		return nil, err
 	}
-	return &replications{set: set, catalog: c, logger: logger, running: map[id.ID]string{}}, nil
+	return &replications{set: set, catalog: c, logger: logger}, nil
 }
 
 // start adds what the catalog and the configuration have. A replication that cannot be started does not keep the others, nor

@@ -131,6 +131,9 @@ type Options struct {
 
 	// Version is told to clients, with a v in front where they expect one; Commit is the source's revision.
 	Version, Commit string
+	// Configured returns the replications that run because the node's configuration says so. They are not in the catalog and cannot be changed
+	// here; ID, OrgID, Name and LocalBucketID are set. Nil means none.
+	Configured func() []catalog.Replication
 	// Config is what GET /api/v2/config shows operators. It must hold no secret. Nil shows nothing.
 	Config func() map[string]any
 	// Pages serves GET requests of all paths that are not the API's. Nil answers them with 404.

@@ -86,6 +86,9 @@ func (h *Handler) status(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	if h.Configured != nil {
+		replications = append(replications, h.Configured()...)
+	}
 	bs, rs := []bucketStatus{}, []replicationStatus{}
 	for _, b := range buckets {
 		if r.principal.Allows(catalog.Read, catalog.BucketsType, b.OrgID, b.ID) {
@@ -110,7 +113,7 @@ func (h *Handler) status(w http.ResponseWriter, r *request) error {
 
 // replicationStatus is GET replications/{id}.
 func (h *Handler) replicationStatus(w http.ResponseWriter, r *request) error {
-	v, err := r.replication(catalog.Read)
+	v, err := r.running(catalog.Read)
 	if err != nil {
 		return err
 	}
@@ -142,7 +145,7 @@ type deadLetter struct {
 // deadLetters is GET replications/{id}/dead-letters. What was refused is what was written, so it takes the permission to read
 // the bucket.
 func (h *Handler) deadLetters(w http.ResponseWriter, r *request) error {
-	v, err := r.replication(catalog.Read)
+	v, err := r.running(catalog.Read)
 	if err != nil {
 		return err
 	}
@@ -181,7 +184,7 @@ func (r *request) letterIDs() ([]int64, error) {
 
 // retryDeadLetters is POST replications/{id}/dead-letters/retry. It is answered before they are sent.
 func (h *Handler) retryDeadLetters(w http.ResponseWriter, r *request) error {
-	v, err := r.replication(catalog.Write)
+	v, err := r.running(catalog.Write)
 	if err != nil {
 		return err
 	}
@@ -198,7 +201,7 @@ func (h *Handler) retryDeadLetters(w http.ResponseWriter, r *request) error {
 
 // purgeDeadLetters is POST replications/{id}/dead-letters/purge.
 func (h *Handler) purgeDeadLetters(w http.ResponseWriter, r *request) error {
-	v, err := r.replication(catalog.Write)
+	v, err := r.running(catalog.Write)
 	if err != nil {
 		return err
 	}
@@ -216,7 +219,7 @@ func (h *Handler) purgeDeadLetters(w http.ResponseWriter, r *request) error {
 
 // gaps is GET replications/{id}/gaps.
 func (h *Handler) gaps(w http.ResponseWriter, r *request) error {
-	v, err := r.replication(catalog.Read)
+	v, err := r.running(catalog.Read)
 	if err != nil {
 		return err
 	}
@@ -230,7 +233,7 @@ func (h *Handler) gaps(w http.ResponseWriter, r *request) error {
 
 // fill is POST replications/{id}/fill with `{"gap":N}`.
 func (h *Handler) fill(w http.ResponseWriter, r *request) error {
-	v, err := r.replication(catalog.Write)
+	v, err := r.running(catalog.Write)
 	if err != nil {
 		return err
 	}
@@ -254,7 +257,7 @@ func (h *Handler) fill(w http.ResponseWriter, r *request) error {
 
 // resync is POST replications/{id}/resync with `{"start":RFC3339,"stop":RFC3339}`.
 func (h *Handler) resync(w http.ResponseWriter, r *request) error {
-	v, err := r.replication(catalog.Write)
+	v, err := r.running(catalog.Write)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/holdfast-telemetry/holdfast/internal/id"
 	"github.com/holdfast-telemetry/holdfast/node/catalog"
@@ -169,6 +170,20 @@ func (r *request) replication(a catalog.Action) (catalog.Replication, error) {
 		return v, err
 	}
 	return v, r.allow(a, catalog.ReplicationsType, v.OrgID, v.ID)
+}
+
+// running is replication, or one of the configuration.
+func (r *request) running(a catalog.Action) (catalog.Replication, error) {
+	v, err := r.replication(a)
+	if catalog.CodeOf(err) != catalog.NotFound || r.handler.Configured == nil {
+		return v, err
+	}
+	for _, c := range r.handler.Configured() {
+		if c.ID.String() == strings.ToLower(r.PathValue("id")) {
+			return c, r.allow(a, catalog.ReplicationsType, c.OrgID, c.ID)
+		}
+	}
+	return v, err
 }
 
 func (h *Handler) getReplication(w http.ResponseWriter, r *request) error {
