@@ -30,13 +30,17 @@ func quietEngine(t *testing.T, c *catalog.Catalog) (*Node, string) {
 	dir := t.TempDir()
 	n := &Node{logger: slog.New(slog.DiscardHandler), catalog: c, registry: prometheus.NewRegistry()}
 	n.settings.Node.Data = dir
-	if err := n.openEngine(); err != nil {
+	err := n.openEngine()
+	if err == nil {
+		n.replications, err = newReplications(dir, n.buckets, c, "", n.logger, n.registry)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	stop := c.Watch(n.follow)
 	t.Cleanup(func() {
 		stop()
-		if err := n.closeEngine(); err != nil {
+		if err := errors.Join(n.replications.set.Close(), n.closeEngine()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -371,4 +375,8 @@ func TestANodeStartsWithoutTheBucketThatItsConfigurationReplicates(t *testing.T)
 			t.Fatal(err)
 		}
 	}
+}
+
+func setupRequest(bucket string) catalog.SetupRequest {
+	return catalog.SetupRequest{Username: "u", Org: "o", Bucket: bucket}
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,9 +30,14 @@ import (
 
 // Node is a running node. Everything it keeps is below one folder.
 type Node struct {
-	settings settings.Settings
 	logger   *slog.Logger
 	registry *prometheus.Registry
+	// closing ends when Close is called: nobody waits for room any more.
+	closing context.Context
+	close   context.CancelFunc
+
+	mu       sync.Mutex // of settings
+	settings settings.Settings
 
 	catalog      *catalog.Catalog
 	store        *store.Store
@@ -46,34 +52,62 @@ type Node struct {
 
 // Open starts a node: when it returns, the node answers and, with a configuration that has inputs, collects. Close it.
 func Open(s settings.Settings, inputs *collect.Config, b Build, logger *slog.Logger) (n *Node, err error) {
-	n = &Node{settings: s, logger: logger, registry: prometheus.NewRegistry()}
-	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n = newNode(s, logger)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
 			n = nil
 		}
 	}()
-	if err := os.MkdirAll(s.Node.Data, 0o700); err != nil {
-		return n, fmt.Errorf("data folder: %w", err)
-	}
-	if n.catalog, err = catalog.Open(filepath.Join(s.Node.Data, "catalog.db"), catalog.Options{}); err != nil {
-		return n, err
-	}
-	if err := n.openEngine(); err != nil {
-		return n, err
-	}
-	if err := n.openReplications(inputs, b); err != nil {
+	if err := n.openRooms(inputs, b, false); err != nil {
 		return n, err
 	}
 	if err := n.listen(b); err != nil {
 		return n, err
 	}
-	if inputs == nil || inputs.Inputs() == 0 {
-		return n, nil
+	if n.collector, err = n.prepare(inputs); n.collector != nil {
+		n.collector.Start()
 	}
-	n.collector, err = collect.Start(inputs, collect.Options{Sink: sink{n}, Logger: logger, Registerer: n.registry})
 	return n, err
+}
+
+func newNode(s settings.Settings, logger *slog.Logger) *Node {
+	n := &Node{settings: s, logger: logger, registry: prometheus.NewRegistry()}
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n.closing, n.close = context.WithCancel(context.Background())
+	return n
+}
+
+// openRooms opens what keeps points and sends them on. With hasty, replications let no point wait for company.
+func (n *Node) openRooms(inputs *collect.Config, b Build, hasty bool) (err error) {
+	if err := os.MkdirAll(n.settings.Node.Data, 0o700); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	if n.catalog, err = catalog.Open(filepath.Join(n.settings.Node.Data, "catalog.db"), catalog.Options{}); err != nil {
+		return err
+	}
+	if err := n.openEngine(); err != nil {
+		return err
+	}
+	n.replications, err = newReplications(n.settings.Node.Data, n.buckets, n.catalog, b.Version, n.logger, n.registry)
+	if err != nil {
+		return err
+	}
+	n.replications.hasty = hasty
+	n.unwatch = n.catalog.Watch(n.follow)
+	return n.replications.start(n.settings, inputs)
+}
+
+// prepare makes the collector of a configuration, nil when that has no inputs.
+func (n *Node) prepare(inputs *collect.Config) (*collect.Collector, error) {
+	if inputs == nil || inputs.Inputs() == 0 {
+		return nil, nil
+	}
+	return collect.Prepare(inputs, n.collectOptions())
+}
+
+func (n *Node) collectOptions() collect.Options {
+	return collect.Options{Sink: sink{n}, Logger: n.logger, Registerer: n.registry}
 }
 
 func (n *Node) openEngine() (err error) {
@@ -88,15 +122,6 @@ func (n *Node) openEngine() (err error) {
 	}
 	n.buckets.tidy()
 	return n.buckets.openAll()
-}
-
-func (n *Node) openReplications(inputs *collect.Config, b Build) (err error) {
-	n.replications, err = newReplications(n.settings.Node.Data, n.buckets, n.catalog, b.Version, n.logger, n.registry)
-	if err != nil {
-		return err
-	}
-	n.unwatch = n.catalog.Watch(n.follow)
-	return n.replications.start(n.settings, inputs)
 }
 
 // follow applies a change of the catalog to what runs.
@@ -132,6 +157,8 @@ func (s sink) Write(ctx context.Context, b *line.Batch) error {
 		case <-time.After(sinkRetry):
 		case <-ctx.Done():
 			return err
+		case <-s.n.closing.Done():
+			return fmt.Errorf("%w: %w", errClosing, err)
 		}
 	}
 }
@@ -148,7 +175,7 @@ func (n *Node) listen(b Build) (err error) {
 	handler := api.New(api.Options{
 		Catalog: n.catalog, Writer: n.buckets, Querier: &querier{executor}, Deleter: n.buckets,
 		Replications: n.replications.set, Engine: n.buckets,
-		Version: b.Version, Commit: b.Commit, Config: shown(n.settings), Pages: ui.Pages(), Registry: n.registry,
+		Version: b.Version, Commit: b.Commit, Config: n.shown, Pages: ui.Pages(), Registry: n.registry,
 		Limits: api.Limits{WriteBytes: int64(n.settings.Node.MaxBody)}, Logger: n.logger,
 	})
 	n.server, err = api.NewServer(handler, api.ServerOptions{
@@ -183,19 +210,10 @@ func (n *Node) Announce(out io.Writer) error {
 	return err
 }
 
-// Wait returns when the context ends, or with the server's error when it cannot go on.
-func (n *Node) Wait(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-n.served:
-		return err
-	}
-}
-
 // Close stops what brings points in, lets requests finish, and closes the rooms from the top down. What was acknowledged is
 // durable already; Close only makes the next start quicker.
 func (n *Node) Close() error {
+	n.close()
 	var errs []error
 	if n.collector != nil {
 		errs = append(errs, n.collector.Close())

@@ -76,14 +76,15 @@ func queryLimits(q settings.Query) query.Limits {
 }
 
 // shown is the configuration for operators. Secrets hide themselves; URLs are shown without the credentials that they may hold.
-func shown(s settings.Settings) func() map[string]any {
+func (n *Node) shown() map[string]any {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.settings
 	s.Remotes = slices.Clone(s.Remotes)
 	for i := range s.Remotes {
 		s.Remotes[i].URL = replicate.Remote{URL: s.Remotes[i].URL}.String()
 	}
-	return func() map[string]any {
-		return map[string]any{"node": s.Node, "journal": s.Journal, "store": s.Store, "query": s.Query, "remotes": s.Remotes, "replications": s.Replications}
-	}
+	return map[string]any{"node": s.Node, "journal": s.Journal, "store": s.Store, "query": s.Query, "remotes": s.Remotes, "replications": s.Replications}
 }
 
 // newLogger logs to the standard error output; the command line wins over the configuration.

@@ -36,14 +36,25 @@ type RunOptions struct {
 // Build is what the program says of itself.
 type Build = version.Build
 
-// Run runs a node until the context ends.
+// Run runs a node until the context ends. On SIGHUP, and with WatchConfig when a file changes, it loads the configuration again.
 func Run(ctx context.Context, o RunOptions) error {
-	c, err := load(ctx, o)
+	if o.Test {
+		c, err := load(ctx, o, nil)
+		if err != nil {
+			return err
+		}
+		return collect.Test(ctx, c.inputs, collect.Options{Logger: c.logger}, time.Duration(o.TestWait)*time.Second, os.Stdout)
+	}
+	if o.Once {
+		return runOnce(ctx, o)
+	}
+	reload, err := o.reloads(ctx) // before the configuration is read, so that no change is missed
 	if err != nil {
 		return err
 	}
-	if o.Test {
-		return collect.Test(ctx, c.inputs, collect.Options{Logger: c.logger}, time.Duration(o.TestWait)*time.Second, os.Stdout)
+	c, err := load(ctx, o, nil)
+	if err != nil {
+		return err
 	}
 	n, err := Open(c.settings, c.inputs, version.Get(), c.logger)
 	if err != nil {
@@ -52,7 +63,7 @@ func Run(ctx context.Context, o RunOptions) error {
 	if err := n.Announce(os.Stdout); err != nil {
 		return errors.Join(err, n.Close())
 	}
-	err = n.Wait(ctx)
+	err = n.wait(ctx, o, reload)
 	return errors.Join(err, n.Close())
 }
 
@@ -63,22 +74,28 @@ type configuration struct {
 	logger   *slog.Logger
 }
 
-// load reads the configuration from where the options say, or else from the default places, or else makes the default one.
-func load(ctx context.Context, o RunOptions) (c configuration, err error) {
+// sources is where the configuration is: where the options say, or else in the default places.
+func (o RunOptions) sources() conf.Sources {
 	env := conf.Lookup(os.LookupEnv)
-	files, directories := o.Config, o.ConfigDirectory
-	if len(files)+len(directories) == 0 {
-		files, directories = conf.DefaultSources(env)
+	s := conf.Sources{Files: o.Config, Directories: o.ConfigDirectory, Parse: conf.ParseOptions{Env: env}}
+	if len(s.Files)+len(s.Directories) == 0 {
+		s.Files, s.Directories = conf.DefaultSources(env)
 	}
-	parse := conf.ParseOptions{Env: env}
-	tables, warnings, err := conf.Read(ctx, conf.Sources{Files: files, Directories: directories, Parse: parse})
+	return s
+}
+
+// load reads the configuration from where the options say, or else from the default places, or else makes the default one. Without a
+// logger it makes the one that the configuration asks for.
+func load(ctx context.Context, o RunOptions, logger *slog.Logger) (c configuration, err error) {
+	sources := o.sources()
+	tables, warnings, err := conf.Read(ctx, sources)
 	if err != nil {
 		return c, err
 	}
-	if len(files)+len(directories) == 0 {
+	if len(sources.Files)+len(sources.Directories) == 0 {
 		text, notes := collect.DefaultText()
 		warnings = append(warnings, notes...)
-		if tables, err = conf.Parse("default configuration", []byte(text), parse); err != nil {
+		if tables, err = conf.Parse("default configuration", []byte(text), sources.Parse); err != nil {
 			return c, err
 		}
 	}
@@ -88,12 +105,17 @@ func load(ctx context.Context, o RunOptions) (c configuration, err error) {
 	if err := complete(&c.settings, o); err != nil {
 		return c, fmt.Errorf("data folder: %w", err)
 	}
-	c.logger = newLogger(c.settings.Node, o)
-	slog.SetDefault(c.logger) // Telegraf's packages log through the standard logger
+	if c.logger = logger; logger == nil {
+		c.logger = newLogger(c.settings.Node, o)
+		slog.SetDefault(c.logger) // Telegraf's packages log through the standard logger
+	}
 	for _, w := range warnings {
 		c.logger.Warn(w)
 	}
-	c.inputs, err = collect.Load(tables, collect.LoadOptions{Others: settings.Tables, InputFilter: o.InputFilter, Logger: c.logger})
+	c.inputs, err = collect.Load(tables, collect.LoadOptions{
+		Others: settings.Tables, Logger: c.logger,
+		InputFilter: o.InputFilter, OutputFilter: o.OutputFilter, ProcessorFilter: o.ProcessorFilter, AggregatorFilter: o.AggregatorFilter,
+	})
 	if err != nil {
 		return c, err
 	}

@@ -225,7 +225,9 @@ func TestL7DamagedRecordIsReportedAndFilledFromTheStore(t *testing.T) {
 		b.rows = newMemoryRows()
 		b.spec.Paused = true
 		b.add()
-		for range 9 {
+		b.write(4)
+		synctest.Wait() // a paused stream looks at the first record and at no more
+		for range 8 {
 			b.write(4)
 		}
 		b.memory.lose(5, 5, "damaged")
@@ -247,6 +249,7 @@ func TestL7DamageWithoutAStoreIsCountedAsLoss(t *testing.T) {
 		b.add()
 		b.remote.link.set(true)
 		b.write(1)
+		time.Sleep(time.Second) // it is being sent, so that nothing more is read
 		lost := b.write(4)
 		b.write(1)
 		b.memory.lose(2, 2, "damaged")

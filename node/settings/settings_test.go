@@ -2,6 +2,7 @@ package settings
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,5 +101,18 @@ func TestMistakesNameFileLineAndRemedy(t *testing.T) {
 				t.Errorf("got  %v\nwant %s…", err, c.want)
 			}
 		})
+	}
+}
+
+func TestDifferingNamesWhatNeedsARestart(t *testing.T) {
+	a := Settings{Node: Node{Listen: "127.0.0.1:1", LogLevel: "info"}, Journal: Journal{MaxBytes: 1}}
+	b := a
+	b.Node.Listen, b.Journal.MaxBytes, b.Query.Timeout = "127.0.0.1:2", 2, 3
+	b.Remotes = []Remote{{Name: "central"}}
+	if got, want := a.Differing(b), []string{"node.listen", "journal.max_bytes", "query.timeout"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := a.Differing(a); len(got) != 0 {
+		t.Errorf("a configuration differs from itself in %v", got)
 	}
 }

@@ -97,7 +97,7 @@ func (b *Bucket) pick(p *partition, now int64) []*block {
 	n, blocks := 0, 0
 	for _, set := range slices.Backward(sets) {
 		size := setSize(set)
-		if n > 0 && size > total {
+		if n > 0 && size > total+total/2 { // flushes of one size differ a little
 			break
 		}
 		total += size
