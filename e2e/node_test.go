@@ -47,19 +47,23 @@ type process struct {
 	token  string
 	org    string
 	bucket string
-	args   []string // of the program
-	work   string   // the folder it runs in; empty is the test's
-	env    []string // added to the test's environment
+	args   []string     // of the program
+	work   string       // the folder it runs in; empty is the test's
+	env    []string     // added to the test's environment
+	tls    *http.Client // of a node that serves HTTPS
 	cmd    *exec.Cmd
 	exited chan struct{}
 	log    *os.File
 }
 
 // startNode starts a node that collects nothing, with extra configuration lines, on a free port of the loopback.
-func startNode(t testing.TB, extra string) *process {
+func startNode(t testing.TB, extra string) *process { return startNodeOver(t, extra, nil) }
+
+// startNodeOver starts a node that serves HTTPS when there is a client for that.
+func startNodeOver(t testing.TB, extra string, client *http.Client) *process {
 	t.Helper()
 	dir := t.TempDir()
-	p := &process{t: t, dir: filepath.Join(dir, "data"), config: filepath.Join(dir, "holdfast.toml"), addr: freeAddr(t)}
+	p := &process{t: t, dir: filepath.Join(dir, "data"), config: filepath.Join(dir, "holdfast.toml"), addr: freeAddr(t), tls: client}
 	text := fmt.Sprintf("[node]\nlisten = %q\n%s\n", p.addr, extra)
 	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -124,7 +128,7 @@ func (p *process) waitReady() {
 	p.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		resp, err := http.Get(p.url("/ready"))
+		resp, err := p.client().Get(p.url("/ready"))
 		if err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
@@ -164,7 +168,20 @@ func (p *process) stop() {
 	}
 }
 
-func (p *process) url(path string) string { return "http://" + p.addr + path }
+func (p *process) url(path string) string {
+	if p.tls != nil {
+		return "https://" + p.addr + path
+	}
+	return "http://" + p.addr + path
+}
+
+// client speaks to the node: over TLS when that is what it serves.
+func (p *process) client() *http.Client {
+	if p.tls != nil {
+		return p.tls
+	}
+	return http.DefaultClient
+}
 
 // setup onboards the node with organisation org, bucket name and a token.
 func (p *process) setup(org, bucket string) *process {
@@ -205,7 +222,7 @@ func (p *process) do(method, path string, body io.Reader) (int, []byte) {
 		p.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Token "+p.token)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := p.client().Do(req)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -225,7 +242,7 @@ func (p *process) write(ctx context.Context, lines string) (int, string, error) 
 		return 0, "", err
 	}
 	req.Header.Set("Authorization", "Token "+p.token)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := p.client().Do(req)
 	if err != nil {
 		return 0, "", err
 	}
@@ -263,7 +280,7 @@ func (p *process) tryQuery(q string) ([]row, error) {
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Token "+p.token)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := p.client().Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -308,7 +325,7 @@ func (p *process) scan(q string, f func(row []string) error) error {
 	}
 	req.Header.Set("Authorization", "Token "+p.token)
 	req.Header.Set("Accept", "application/csv")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := p.client().Do(req)
 	if err != nil {
 		return err
 	}
@@ -387,7 +404,7 @@ func (p *process) version1(user, password, method, path, body string) (int, stri
 		p.t.Fatal(err)
 	}
 	req.SetBasicAuth(user, password)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := p.client().Do(req)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func TestSetupIsAnsweredWithAllThatTheCommandDereferences(t *testing.T) {
 	}
 	p.refused("POST", "/api/v2/setup", request, http.StatusUnprocessableEntity, "conflict", "onboarding has already been completed")
 	p.token = made.Auth.Token
-	resp, err := http.Get(p.url("/health"))
+	resp, err := p.client().Get(p.url("/health"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func put(t testing.TB, dir, name, text string) string {
 // metric returns what /metrics has for a series, or "".
 func (p *process) metric(series string) string {
 	p.t.Helper()
-	resp, err := http.Get(p.url("/metrics"))
+	resp, err := p.client().Get(p.url("/metrics"))
 	if err != nil {
 		p.t.Fatal(err)
 	}

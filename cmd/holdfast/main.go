@@ -17,6 +17,6 @@ func main() {
 	os.Exit(cli.Main(ctx, cli.Options{
 		Name:   os.Args[0],
 		Run:    func(ctx context.Context, o cli.RunOptions) error { return node.Run(ctx, node.RunOptions(o)) },
-		Checks: []cli.Check{cli.JournalCheck("journal/*")},
+		Checks: []cli.Check{cli.CatalogCheck("catalog.db"), cli.JournalCheck("journal/*"), cli.StoreCheck("store/*")},
 	}, os.Args[1:]))
 }
