@@ -31,7 +31,7 @@ func smallDisk(t *testing.T, size string) string {
 		t.Fatalf("mount a small disk, which takes root: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			t.Errorf("unmount %s: %v", dir, err)
 		}
 	})
@@ -43,8 +43,16 @@ func startNodeIn(t *testing.T, dir, extra string) *process {
 	t.Helper()
 	p := startNode(t, extra)
 	p.stop()
+	for i, a := range p.args {
+		if a == p.dir {
+			p.args[i] = dir
+		}
+	}
 	p.dir = dir
 	p.start()
+	if _, err := os.Stat(filepath.Join(dir, "catalog.db")); err != nil {
+		t.Fatalf("the node keeps its data elsewhere: %v", err)
+	}
 	return p
 }
 

@@ -355,10 +355,6 @@ func TestASecondNodeIsRefusedBeforeItTouchesTheFolder(t *testing.T) {
 	}
 }
 
-func setupRequest(bucket string) catalog.SetupRequest {
-	return catalog.SetupRequest{Username: "u", Org: "o", Bucket: bucket}
-}
-
 func TestANodeStartsWithoutTheBucketThatItsConfigurationReplicates(t *testing.T) {
 	s := settings.Settings{Node: settings.Node{Data: t.TempDir(), Listen: "127.0.0.1:0"}}
 	s.Remotes = []settings.Remote{{Name: "r", URL: "http://127.0.0.1:1", Username: "u", Password: "p"}}
@@ -379,4 +375,8 @@ func TestANodeStartsWithoutTheBucketThatItsConfigurationReplicates(t *testing.T)
 			t.Fatal(err)
 		}
 	}
+}
+
+func setupRequest(bucket string) catalog.SetupRequest {
+	return catalog.SetupRequest{Username: "u", Org: "o", Bucket: bucket}
 }

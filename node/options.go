@@ -75,15 +75,11 @@ func queryLimits(q settings.Query) query.Limits {
 	return l
 }
 
-// shown is the configuration in force, for operators.
+// shown is the configuration for operators. Secrets hide themselves; URLs are shown without the credentials that they may hold.
 func (n *Node) shown() map[string]any {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return shown(n.settings)
-}
-
-// shown leaves the secrets out, which hide themselves, and shows URLs without the credentials that they may hold.
-func shown(s settings.Settings) map[string]any {
+	s := n.settings
 	s.Remotes = slices.Clone(s.Remotes)
 	for i := range s.Remotes {
 		s.Remotes[i].URL = replicate.Remote{URL: s.Remotes[i].URL}.String()

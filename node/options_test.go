@@ -31,7 +31,7 @@ password = "secret5"
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := json.Marshal(shown(s))
+	b, err := json.Marshal((&Node{settings: s}).shown())
 	if err != nil {
 		t.Fatal(err)
 	}
