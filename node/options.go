@@ -1,9 +1,6 @@
 package node
 
 import (
-	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -14,36 +11,6 @@ import (
 	"github.com/holdfast-telemetry/holdfast/node/settings"
 	"github.com/holdfast-telemetry/holdfast/node/store"
 )
-
-// What holds where the configuration is silent. Loopback: what is not asked for is not reachable.
-const (
-	defaultListen       = "127.0.0.1:8086"
-	defaultData         = "holdfast-data"
-	defaultJournalBytes = 1 << 30
-)
-
-// complete fills in defaults and what the command line says.
-func complete(s *settings.Settings, o RunOptions) (err error) {
-	for _, v := range []struct {
-		set     *string
-		command string
-		normal  string
-	}{
-		{&s.Node.Listen, o.Listen, defaultListen},
-		{&s.Node.Data, o.Data, defaultData},
-	} {
-		if v.command != "" {
-			*v.set = v.command
-		} else if *v.set == "" {
-			*v.set = v.normal
-		}
-	}
-	if s.Journal.MaxBytes == 0 {
-		s.Journal.MaxBytes = defaultJournalBytes
-	}
-	s.Node.Data, err = filepath.Abs(s.Node.Data)
-	return err
-}
 
 // journalOptions returns the options of every bucket's journal; folder, position and names are the bucket's.
 func journalOptions(j settings.Journal) journal.Options {
@@ -85,24 +52,6 @@ func (n *Node) shown() map[string]any {
 		s.Remotes[i].URL = replicate.Remote{URL: s.Remotes[i].URL}.String()
 	}
 	return map[string]any{"node": s.Node, "journal": s.Journal, "store": s.Store, "query": s.Query, "remotes": s.Remotes, "replications": s.Replications}
-}
-
-// newLogger logs to the standard error output; the command line wins over the configuration.
-func newLogger(s settings.Node, o RunOptions) *slog.Logger {
-	var level slog.Level
-	switch {
-	case o.Debug:
-		level = slog.LevelDebug
-	case o.Quiet:
-		level = slog.LevelError
-	default:
-		_ = level.UnmarshalText([]byte(s.LogLevel)) // it was checked; empty leaves info
-	}
-	h := &slog.HandlerOptions{Level: level}
-	if s.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, h))
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, h))
 }
 
 func duration(d conf.Duration) time.Duration { return time.Duration(d) }
