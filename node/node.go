@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/node/journal"
 	"github.com/holdfast-telemetry/holdfast/node/line"
 	"github.com/holdfast-telemetry/holdfast/node/query"
+	"github.com/holdfast-telemetry/holdfast/node/replicate"
 	"github.com/holdfast-telemetry/holdfast/node/settings"
 	"github.com/holdfast-telemetry/holdfast/node/store"
 	"github.com/holdfast-telemetry/holdfast/node/ui"
@@ -238,4 +240,16 @@ func (n *Node) Close() error {
 		errs = append(errs, n.catalog.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// shown is the configuration for operators. Secrets hide themselves; URLs are shown without the credentials that they may hold.
+func (n *Node) shown() map[string]any {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.settings
+	s.Remotes = slices.Clone(s.Remotes)
+	for i := range s.Remotes {
+		s.Remotes[i].URL = replicate.Remote{URL: s.Remotes[i].URL}.String()
+	}
+	return map[string]any{"node": s.Node, "journal": s.Journal, "store": s.Store, "query": s.Query, "remotes": s.Remotes, "replications": s.Replications}
 }

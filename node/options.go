@@ -1,13 +1,11 @@
 package node
 
 import (
-	"slices"
 	"time"
 
 	"github.com/holdfast-telemetry/holdfast/node/collect/conf"
 	"github.com/holdfast-telemetry/holdfast/node/journal"
 	"github.com/holdfast-telemetry/holdfast/node/query"
-	"github.com/holdfast-telemetry/holdfast/node/replicate"
 	"github.com/holdfast-telemetry/holdfast/node/settings"
 	"github.com/holdfast-telemetry/holdfast/node/store"
 )
@@ -40,18 +38,6 @@ func queryLimits(q settings.Query) query.Limits {
 		l.Timeout = duration(q.Timeout)
 	}
 	return l
-}
-
-// shown is the configuration for operators. Secrets hide themselves; URLs are shown without the credentials that they may hold.
-func (n *Node) shown() map[string]any {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	s := n.settings
-	s.Remotes = slices.Clone(s.Remotes)
-	for i := range s.Remotes {
-		s.Remotes[i].URL = replicate.Remote{URL: s.Remotes[i].URL}.String()
-	}
-	return map[string]any{"node": s.Node, "journal": s.Journal, "store": s.Store, "query": s.Query, "remotes": s.Remotes, "replications": s.Replications}
 }
 
 func duration(d conf.Duration) time.Duration { return time.Duration(d) }

@@ -54,61 +54,6 @@ func newReplications(dir string, bs *buckets, c *catalog.Catalog, version string
 	return &replications{set: set, catalog: c, logger: logger}, nil
 }
 
-// start adds what the catalog and the configuration have. A replication that cannot be started does not keep the others, nor
-// the node, from starting.
-func (r *replications) start(s settings.Settings, inputs *collect.Config) error {
-	all, err := r.catalog.Replications(0)
-	if err != nil {
-		return err
-	}
-	for _, c := range all {
-		r.apply(catalog.Change{Resource: catalog.ReplicationsType, ID: c.ID, Op: catalog.Created})
-	}
-	if err := r.swap(s, inputs); err != nil {
-		return err
-	}
-	left, err := r.set.Leftovers()
-	if err != nil {
-		return err
-	}
-	for _, i := range left {
-		r.logger.Warn("a replication's position is kept that nothing uses; it is used again when the replication comes back", "replication", i.String())
-	}
-	return nil
-}
-
-// apply follows a change of the catalog.
-func (r *replications) apply(c catalog.Change) {
-	switch {
-	case c.Resource == catalog.BucketsType:
-		if err := r.refresh(); err != nil {
-			r.logger.Error("replications of the configuration do not follow the changed buckets", "err", err)
-		}
-	case c.Resource == catalog.RemotesType && c.Op == catalog.Updated:
-		all, err := r.catalog.Replications(0)
-		if err != nil {
-			r.logger.Error("replications of a changed remote not updated", "remote", c.ID.String(), "err", err)
-		}
-		for _, v := range all {
-			if v.RemoteID == c.ID {
-				r.apply(catalog.Change{Resource: catalog.ReplicationsType, ID: v.ID, Op: catalog.Updated})
-			}
-		}
-	case c.Resource != catalog.ReplicationsType:
-	case c.Op == catalog.Deleted:
-		last, err := r.set.Remove(c.ID)
-		if err != nil && !errors.Is(err, replicate.ErrNotFound) {
-			r.logger.Error("replication not removed", "replication", c.ID.String(), "err", err)
-		} else if last.RemainingBytes > 0 {
-			r.logger.Warn("a replication was deleted with points that it had not sent", "replication", c.ID.String(), "bytes", last.RemainingBytes)
-		}
-	default:
-		if err := r.run(c.ID); err != nil {
-			r.logger.Error("replication not started", "replication", c.ID.String(), "err", err)
-		}
-	}
-}
-
 // run brings one replication in line with the catalog.
 func (r *replications) run(i id.ID) error {
 	v, err := r.catalog.Replication(i)

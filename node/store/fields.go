@@ -27,6 +27,19 @@ func (s *fieldSet) find(key []byte, hint int) int {
 	return -1
 }
 
+// indexes returns where fields are in the set, -1 for one that is not. The bucket's lock must be held.
+func (s *fieldSet) indexes(fields []string) []int {
+	out := make([]int, len(fields))
+	for i, name := range fields {
+		at, ok := s.index[name]
+		if !ok {
+			at = -1
+		}
+		out[i] = at
+	}
+	return out
+}
+
 func (s *fieldSet) add(name string, t line.Type) int {
 	i := len(s.names)
 	s.names = append(s.names, name)

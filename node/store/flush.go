@@ -1,17 +1,17 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/holdfast-telemetry/holdfast/node/line"
 )
 
 // flushRetry is how long a failed flush or compaction waits before it is tried again.
@@ -50,10 +50,10 @@ func (b *Bucket) flushOnce(ctx context.Context) error {
 		b.mu.Unlock()
 		return nil
 	}
-	plan := b.planFlush(t)
+	names := t.fieldNames()
 	b.mu.Unlock()
 
-	made, err := b.writeFlush(ctx, t, plan)
+	made, err := b.writeFlush(ctx, t, b.planFlush(t, names))
 	if err == nil {
 		err = b.commit(change{add: made, flushed: t.last, table: t})
 	}
@@ -75,33 +75,37 @@ type flushPart struct {
 	inputs []measureInput
 }
 
-// planFlush lists what is in a frozen memtable, sorted. The lock must be held, because the field sets still grow.
-func (b *Bucket) planFlush(t *memtable) []flushPart {
-	var out []flushPart
-	for p, mp := range t.parts {
-		if p.gone {
-			continue
-		}
-		out = append(out, flushPart{p, mp.inputs(b.store.wideValues)})
+// fieldNames returns the names of the table's field sets as they are now. The bucket's lock must be held, because the sets
+// still grow.
+func (t *memtable) fieldNames() map[*fieldSet][]string {
+	out := make(map[*fieldSet][]string, len(t.sets))
+	for s := range t.sets {
+		out[s] = s.names
 	}
-	slices.SortFunc(out, func(x, y flushPart) int {
-		if x.p.span.Min < y.p.span.Min {
-			return -1
-		}
-		return 1
-	})
 	return out
 }
 
-// inputs lists the measurements of the part.
-func (mp *memPart) inputs(wideValues int64) []measureInput {
+// planFlush lists what is in a frozen memtable, sorted.
+func (b *Bucket) planFlush(t *memtable, names map[*fieldSet][]string) []flushPart {
+	var out []flushPart
+	for p, mp := range t.parts {
+		if !p.gone {
+			out = append(out, flushPart{p, mp.inputs(names, b.store.wideValues)})
+		}
+	}
+	slices.SortFunc(out, func(x, y flushPart) int { return cmp.Compare(x.p.span.Min, y.p.span.Min) })
+	return out
+}
+
+// inputs lists the measurements of the part, which must be frozen.
+func (mp *memPart) inputs(names map[*fieldSet][]string, wideValues int64) []measureInput {
 	groups := make(map[*measurement][]*memSeries)
 	for _, s := range mp.series {
 		groups[s.entry.m] = append(groups[s.entry.m], s)
 	}
 	out := make([]measureInput, 0, len(groups))
 	for m, series := range groups {
-		in := memInput(m.name, series)
+		in := memInput(m.name, series, names)
 		in.decide(wideValues)
 		out = append(out, in)
 	}
@@ -110,12 +114,11 @@ func (mp *memPart) inputs(wideValues int64) []measureInput {
 }
 
 // memInput makes the input of one measurement. All series have the same field set, unless the measurement was dropped in between:
-// then the types of the newer set count.
-func memInput(name string, series []*memSeries) measureInput {
+// then values of another type than the first are left out, which are deleted ones.
+func memInput(name string, series []*memSeries, names map[*fieldSet][]string) measureInput {
 	slices.SortFunc(series, func(a, b *memSeries) int { return strings.Compare(a.entry.key, b.entry.key) })
 	in := measureInput{name: name, keys: make([]string, len(series))}
-	found := make(map[string]*headColumn)
-	have := make(map[string]int)
+	found := make(map[string]*memField)
 	for i, s := range series {
 		in.keys[i] = s.entry.key
 		for at := range s.cols {
@@ -124,36 +127,48 @@ func memInput(name string, series []*memSeries) measureInput {
 			if n == 0 {
 				continue
 			}
-			field := s.fields.names[at]
+			field := names[s.fields][at]
 			f := found[field]
 			if f == nil {
-				f = &headColumn{key: field, t: c.t}
+				f = &memField{headColumn: headColumn{key: field, t: c.t}}
 				found[field] = f
 			}
 			f.raw = f.raw || c.raw
 			f.optional = f.optional || n < len(s.times) || c.t != f.t
-			have[field]++
+			f.series++
 			in.values += int64(n)
 			for _, text := range c.strs {
 				in.text += int64(len(text))
 			}
 		}
 	}
-	for field, f := range found {
-		f.optional = f.optional || have[field] < len(series)
-		in.fields = append(in.fields, *f)
+	for _, f := range found {
+		f.optional = f.optional || f.series < len(series)
+		in.fields = append(in.fields, f.headColumn)
 	}
 	slices.SortFunc(in.fields, func(a, b headColumn) int { return strings.Compare(a.key, b.key) })
-	names := in.fieldNames()
-	heads := make([]memRows, len(series))
-	for i, s := range series {
-		heads[i] = memView{s, len(s.times)}.headers(names)
-	}
+	wanted := in.fieldNames()
+	indexes := make(map[*fieldSet][]int)
 	in.each = func(i int, emit func(*rows) error) error {
-		r := heads[i].within(TimeRange{line.MinTime - 2, line.MaxTime + 1})
+		s := series[i]
+		at, ok := indexes[s.fields]
+		if !ok {
+			for _, field := range wanted {
+				at = append(at, slices.Index(names[s.fields], field))
+			}
+			indexes[s.fields] = at
+		}
+		h := memView{s, len(s.times)}.headers(at)
+		r := h.within(TimeRange{math.MinInt64, math.MaxInt64})
 		return emit(&r)
 	}
 	return in
+}
+
+// memField is a field of a measurement in a memtable, and in how many series it occurs.
+type memField struct {
+	headColumn
+	series int
 }
 
 // writeFlush writes the blocks of all partitions and syncs their folders.

@@ -22,11 +22,12 @@ type memRows struct {
 	sorted bool
 }
 
-// headers takes the slices of the wanted fields. The bucket's lock must be held.
-func (v memView) headers(fields []string) memRows {
+// headers takes the slices of the wanted fields, given by their indexes in the series' field set, -1 for none. The bucket's lock
+// must be held, unless the table is frozen.
+func (v memView) headers(fields []int) memRows {
 	r := memRows{times: v.s.times[:v.n], cols: make([]memColumn, len(fields)), strict: v.s.strict, sorted: v.s.sorted}
-	for i, name := range fields {
-		if at, ok := v.s.fields.index[name]; ok && at < len(v.s.cols) {
+	for i, at := range fields {
+		if at >= 0 && at < len(v.s.cols) {
 			r.cols[i] = v.s.cols[at].until(v.n)
 		}
 	}

@@ -14,7 +14,9 @@ type memtable struct {
 	bytes int64
 	// first and last are the journal positions of what is in the table. last is fixed when the table is frozen.
 	first, last uint64
-	arena       []byte
+	// sets are the field sets of the series in it.
+	sets  map[*fieldSet]bool
+	arena []byte
 }
 
 // memPart is the part of a memtable that belongs to one partition.
@@ -53,7 +55,9 @@ const (
 	memStringBytes = 24
 )
 
-func newMemtable() *memtable { return &memtable{parts: make(map[*partition]*memPart)} }
+func newMemtable() *memtable {
+	return &memtable{parts: make(map[*partition]*memPart), sets: make(map[*fieldSet]bool)}
+}
 
 func (t *memtable) empty() bool { return len(t.parts) == 0 }
 
@@ -76,6 +80,7 @@ func (t *memtable) seriesOf(p *partition, e *seriesEntry) *memSeries {
 	if s == nil {
 		s = &memSeries{part: mp, entry: e, fields: p.fieldsOf(e.m), strict: true, sorted: true}
 		mp.series[e.id] = s
+		t.sets[s.fields] = true
 		e.refs++
 		t.bytes += memSeriesBytes
 	}
@@ -108,6 +113,9 @@ func (s *memSeries) add(at int64, fields []line.Field) (refused int) {
 		if s.fields.types[index] != f.Value.Type {
 			refused++
 			continue
+		}
+		if cap(s.cols) <= index {
+			s.cols = append(make([]memColumn, 0, max(index+1, len(s.fields.names))), s.cols...)
 		}
 		for len(s.cols) <= index {
 			s.cols = append(s.cols, memColumn{t: s.fields.types[len(s.cols)]})

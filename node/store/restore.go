@@ -110,7 +110,7 @@ func (r *restoration) commit(ctx context.Context) error {
 		head.inputs = []uint64{blk.head.id}
 	}
 	if mp := r.t.parts[r.p]; mp != nil {
-		inputs := mp.inputs(b.store.wideValues)
+		inputs := mp.inputs(r.t.fieldNames(), b.store.wideValues)
 		head.size = uint32(fileCount(inputs))
 		made, err := b.writePart(ctx, target, head, inputs, b.takeID)
 		if err != nil {

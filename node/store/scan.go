@@ -199,7 +199,7 @@ func (s *scan) sources(i, p int) error {
 	tr := s.tr.clip(part.span)
 	for _, v := range s.views[viewKey{i, p}] {
 		s.b.mu.Lock()
-		h := v.headers(s.fields)
+		h := v.headers(v.s.fields.indexes(s.fields))
 		s.b.mu.Unlock()
 		r := h.within(tr)
 		r.cut(cutFor(s.matching, v.order, tr))
