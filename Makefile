@@ -28,6 +28,7 @@ cc: # the race detector needs a C compiler
 
 unit: cc ## fast, hermetic tests of every room, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
+	$(GO) test -run 'TestCheckSurvivesEveryFlippedByte' ./node/catalog # faults on purpose, which the race detector does not survive
 
 e2e: build ## the built program against real peers; the peers are built once into a cache outside the tree
 	$(GO) test -tags e2e -timeout 30m -count 1 -v ./e2e/...

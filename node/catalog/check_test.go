@@ -45,6 +45,9 @@ func TestCheckOfAWholeCatalogFindsNothing(t *testing.T) {
 
 // Every byte that is part of a record's text, or of the structure that leads to it, is one that Check looks at; whatever is flipped, it ends.
 func TestCheckSurvivesEveryFlippedByte(t *testing.T) {
+	if raceDetector {
+		t.Skip("a damaged page number leads out of the mapped file; a fault inside the race detector's own reads ends the process. `make unit` runs this test without it")
+	}
 	path := filledCatalog(t)
 	whole, err := os.ReadFile(path)
 	if err != nil {
