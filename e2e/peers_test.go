@@ -77,30 +77,22 @@ func TestTelegrafWritesByItsV2Output(t *testing.T) {
 	checkTelegrafPoints(t, n)
 }
 
+// Telegraf's 1.x output creates its database at start, unless there is one of the name.
 func TestTelegrafWritesByItsV1Output(t *testing.T) {
-	n := startNode(t, "").setup("org", "plant")
-	telegraf(t, n, telegrafInputs+fmt.Sprintf(`
+	for _, database := range []string{"plant", "fresh"} {
+		t.Run(database, func(t *testing.T) {
+			n := startNode(t, "").setup("org", "plant")
+			telegraf(t, n, telegrafInputs+fmt.Sprintf(`
 [[outputs.influxdb]]
   urls = [%q]
-  database = "plant"
+  database = %q
   username = "telegraf"
   password = "$INFLUX_TOKEN"
-`, n.url("")))
-	checkTelegrafPoints(t, n)
-}
-
-// Telegraf's 1.x output creates its database at start.
-func TestTelegrafCreatesItsDatabase(t *testing.T) {
-	n := startNode(t, "").setup("org", "plant")
-	telegraf(t, n, telegrafInputs+fmt.Sprintf(`
-[[outputs.influxdb]]
-  urls = [%q]
-  database = "fresh"
-  username = "telegraf"
-  password = "$INFLUX_TOKEN"
-`, n.url("")))
-	n.bucket = "fresh"
-	checkTelegrafPoints(t, n)
+`, n.url(""), database))
+			n.bucket = database
+			checkTelegrafPoints(t, n)
+		})
+	}
 }
 
 // An agent's metrics on one node appear on the other.

@@ -143,27 +143,6 @@ func appendValue(c *column, v any) {
 	appendNull(c)
 }
 
-// sliceColumn returns rows [lo, hi) of c without copying.
-func sliceColumn(c *column, lo, hi int) column {
-	out := column{Type: c.Type}
-	if c.Valid != nil {
-		out.Valid = c.Valid[lo:hi]
-	}
-	switch c.Type {
-	case line.Float:
-		out.Floats = c.Floats[lo:hi]
-	case line.Integer:
-		out.Integers = c.Integers[lo:hi]
-	case line.Unsigned:
-		out.Unsigned = c.Unsigned[lo:hi]
-	case line.Boolean:
-		out.Booleans = c.Booleans[lo:hi]
-	case line.String:
-		out.Strings = c.Strings[lo:hi]
-	}
-	return out
-}
-
 // gather writes the chosen rows of src into dst, which keeps its memory.
 func gather(dst, src *column, rows []int) {
 	resetColumn(dst, src.Type)

@@ -107,7 +107,7 @@ func (g *groupRun) addRaw(s *seriesRun, b *batch) error {
 	}
 	symbols := make([]Column, len(g.p.aux))
 	for i, in := range g.p.aux {
-		symbols[i].Column = sliceColumn(b.cols[in], lo, hi)
+		symbols[i].Column = b.cols[in].Slice(lo, hi)
 	}
 	return g.emit(g.out.frame(g.key, s, b.times[lo:hi], symbols))
 }
@@ -299,7 +299,7 @@ func (f *frame) slice(lo, hi int) *frame {
 		if f.cols[i].Any != nil {
 			out.cols[i].Any = f.cols[i].Any[lo:hi]
 		} else {
-			out.cols[i].Column = sliceColumn(&f.cols[i].Column, lo, hi)
+			out.cols[i].Column = f.cols[i].Slice(lo, hi)
 		}
 	}
 	return out

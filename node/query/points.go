@@ -20,7 +20,7 @@ func (p *points) len() int { return len(p.times) }
 
 // slice returns results [lo, hi).
 func (p *points) slice(lo, hi int) points {
-	out := points{times: p.times[lo:hi], value: sliceColumn(&p.value, lo, hi)}
+	out := points{times: p.times[lo:hi], value: p.value.Slice(lo, hi)}
 	if p.aux != nil {
 		out.aux = p.aux[lo:hi]
 	}

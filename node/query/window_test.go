@@ -15,7 +15,7 @@ func TestWindowsHoldTheirTimes(t *testing.T) {
 	for _, name := range []string{"UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kolkata", "Australia/Lord_Howe"} {
 		loc, err := time.LoadLocation(name)
 		if err != nil {
-			t.Skip("no time zones here")
+			t.Fatal(err)
 		}
 		zones = append(zones, loc, nil)
 	}
@@ -41,7 +41,7 @@ func TestWindowsHoldTheirTimes(t *testing.T) {
 func TestWindowsFollowTheClockOfTheirPlace(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
-		t.Skip("no time zones here")
+		t.Fatal(err)
 	}
 	w := windows{every: int64(24 * time.Hour), loc: berlin}
 	// Clocks went from 02:00 to 03:00 on 29 March 2026, and back on 25 October.

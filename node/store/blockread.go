@@ -42,7 +42,7 @@ func (r *columnReader) read(lo, hi uint32, damaged func(page int, err error)) Co
 	first := r.col.firsts[p]
 	if hi <= r.col.firsts[p+1] {
 		r.load(p, damaged)
-		return r.vals.slice(int(lo-first), int(hi-first))
+		return r.vals.Slice(int(lo-first), int(hi-first))
 	}
 	var out Column
 	for row := lo; row < hi; p++ {

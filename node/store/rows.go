@@ -20,7 +20,7 @@ func (r *rows) len() int { return len(r.times) }
 func (r *rows) slice(lo, hi int) rows {
 	out := rows{times: r.times[lo:hi], cols: make([]Column, len(r.cols))}
 	for i := range r.cols {
-		out.cols[i] = r.cols[i].slice(lo, hi)
+		out.cols[i] = r.cols[i].Slice(lo, hi)
 	}
 	return out
 }
@@ -159,8 +159,8 @@ func (c *Column) reset() {
 	c.Booleans, c.Strings = c.Booleans[:0], c.Strings[:0]
 }
 
-// slice returns the values [lo, hi), sharing memory.
-func (c *Column) slice(lo, hi int) Column {
+// Slice returns rows [lo, hi) of c, sharing its memory.
+func (c *Column) Slice(lo, hi int) Column {
 	out := Column{Type: c.Type}
 	if c.Valid != nil {
 		out.Valid = c.Valid[lo:hi]

@@ -125,7 +125,7 @@ func TestTheLastGoodTextServesAStartWithoutNetwork(t *testing.T) {
 
 func TestDefaultPlacesAreHoldfastsAndTelegrafs(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("homes are elsewhere")
+		t.Skip("Windows has no HOME; its places are under %ProgramFiles%, which a test must not write to")
 	}
 	home := t.TempDir()
 	own := write(t, filepath.Join(home, ".holdfast", "holdfast.toml"), "")
