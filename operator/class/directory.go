@@ -37,11 +37,7 @@ func (d *Directory) Kinds() []Kind { return []Kind{KindDirectory} }
 // Run reports the folder's classes until ctx ends. It fails when the folder cannot be read at the start; when that happens later, what
 // was there before stays.
 func (d *Directory) Run(ctx context.Context, report func(map[Key]Raw)) error {
-	first, err := d.read()
-	if err != nil {
-		return fmt.Errorf("read the folder of classes: %w", err)
-	}
-	report(first)
+	// Watching comes before reading: what changes in between is then not missed.
 	var events <-chan fsnotify.Event
 	var lost <-chan error
 	watcher, err := fsnotify.NewWatcher()
@@ -50,6 +46,11 @@ func (d *Directory) Run(ctx context.Context, report func(map[Key]Raw)) error {
 		events, lost = watcher.Events, watcher.Errors
 		err = watcher.Add(d.Dir)
 	}
+	first, unreadable := d.read()
+	if unreadable != nil {
+		return fmt.Errorf("read the folder of classes: %w", unreadable)
+	}
+	report(first)
 	if err != nil {
 		d.Logger.Warn("changes of the folder of classes are not announced; it is read periodically", "dir", d.Dir, "period", d.Period, "error", err)
 	}
