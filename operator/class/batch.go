@@ -39,6 +39,7 @@ func (b *batch) wait(ctx context.Context, again <-chan time.Time) bool {
 	select {
 	case <-ctx.Done():
 		return false
+	case <-again:
 	case <-more.C:
 	}
 	// What came meanwhile is part of this batch: whoever waits reads after this.
