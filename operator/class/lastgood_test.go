@@ -1,17 +1,21 @@
 package class_test
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/fake"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
@@ -20,17 +24,34 @@ import (
 
 const ownNamespace = "holdfast-operator"
 
-// secretsOf are the fake cluster's Secrets in the operator's namespace; they say what the fake cannot do.
-type secretsOf struct{ typedcorev1.SecretInterface }
+// oneSecret is a Secret on a cluster. Apply gives its data to the one owner that it has.
+type oneSecret struct {
+	typedcorev1.SecretInterface
+	mu     sync.Mutex
+	secret *corev1.Secret
+}
 
-func (secretsOf) IsWatchListSemanticsUnSupported() bool { return true }
+func (o *oneSecret) Get(_ context.Context, name string, _ metav1.GetOptions) (*corev1.Secret, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.secret == nil {
+		return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
+	}
+	return o.secret.DeepCopy(), nil
+}
 
-func secrets() secretsOf {
-	return secretsOf{fake.NewClientset().CoreV1().Secrets(ownNamespace)}
+func (o *oneSecret) Apply(_ context.Context, a *applycorev1.SecretApplyConfiguration, opts metav1.ApplyOptions) (*corev1.Secret, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if a.Namespace != nil || opts.FieldManager != "holdfast-operator" || !opts.Force {
+		return nil, apierrors.NewBadRequest("not what was agreed on")
+	}
+	o.secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: *a.Name, Labels: a.Labels}, Data: maps.Clone(a.Data)}
+	return o.secret.DeepCopy(), nil
 }
 
 func TestLastGoodTextsOutliveTheProcess(t *testing.T) {
-	s := class.NewLastGood(secrets(), "last-good", quiet(), prometheus.NewRegistry())
+	s := class.NewLastGood(&oneSecret{}, "last-good", quiet(), prometheus.NewRegistry())
 	if good, err := s.Load(t.Context()); err != nil || len(good) != 0 {
 		t.Errorf("without a Secret: %v, %v", good, err)
 	}
@@ -53,7 +74,7 @@ func TestLastGoodTextsOutliveTheProcess(t *testing.T) {
 }
 
 func TestLastGoodTextsThatDoNotFitDoNotKeepTheOthersOut(t *testing.T) {
-	reg, api := prometheus.NewRegistry(), secrets()
+	reg, api := prometheus.NewRegistry(), &oneSecret{}
 	s := class.NewLastGood(api, "last-good", quiet(), reg)
 	good := map[class.Key]class.Good{}
 	for i := range 8 {
@@ -103,26 +124,20 @@ func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
 }
 
 func TestAValueThatCannotBeReadIsLeftOut(t *testing.T) {
-	api := secrets()
+	api := &oneSecret{}
 	s := class.NewLastGood(api, "last-good", quiet(), nil)
 	if err := s.Save(t.Context(), map[class.Key]class.Good{folder("a"): {Text: []byte("1")}}); err != nil {
 		t.Fatal(err)
 	}
-	secret, err := api.Get(t.Context(), "last-good", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret.Data["directory.b"], secret.Data["other.c"], secret.Data["directory."] = []byte("torn"), secret.Data["directory.a"], secret.Data["directory.a"]
-	if _, err := api.Update(t.Context(), secret, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	data := api.secret.Data
+	data["directory.b"], data["other.c"], data["directory."] = []byte("torn"), data["directory.a"], data["directory.a"]
 	if good, err := s.Load(t.Context()); err != nil || len(good) != 1 {
 		t.Errorf("read are %v, %v", good, err)
 	}
 }
 
 func TestTheLeaderKeepsWhatIsInUse(t *testing.T) {
-	source, api := newHand(class.KindDirectory), secrets()
+	source, api := newHand(class.KindDirectory), &oneSecret{}
 	r := start(t, class.Options{}, source)
 	s := class.NewLastGood(api, "last-good", quiet(), nil)
 	s.Batch = time.Millisecond

@@ -7,12 +7,19 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/holdfast-telemetry/holdfast/operator/class"
 )
 
+// watched are a fake cluster's Secrets; they say what the fake cannot do.
+type watched struct{ typedcorev1.SecretInterface }
+
+func (watched) IsWatchListSemanticsUnSupported() bool { return true }
+
 func TestEachKeyOfASecretIsAClass(t *testing.T) {
-	api := secrets()
+	api := watched{fake.NewClientset().CoreV1().Secrets(ownNamespace)}
 	create := func(name string, data map[string][]byte) {
 		t.Helper()
 		if _, err := api.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: ownNamespace}, Data: data}, metav1.CreateOptions{}); err != nil {
