@@ -11,8 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-telemetry/holdfast/e2e/peer"
 )
 
 // program is the built holdfast. `make e2e` builds it first; HOLDFAST_BIN names another.
@@ -103,20 +103,14 @@ func (p *process) printed() string {
 	return string(b)
 }
 
-// freeAddr returns an address that a test can listen at, give up, and listen at again. Its port is below those that the system gives to
-// outgoing connections, one of which could otherwise take it in between.
+// freeAddr returns an address that a test can listen at, give up, and listen at again.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
-		if err != nil {
-			continue
-		}
-		defer l.Close()
-		return l.Addr().String()
+	addrs, err := peer.FreeAddrs(1)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port between 20000 and 32000 is free")
-	return ""
+	return addrs[0]
 }
 
 func (p *process) start() {

@@ -12,12 +12,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 )
 
@@ -68,6 +71,23 @@ func Executable(dir, command string) string {
 	return filepath.Join(dir, command)
 }
 
+// Names returns the peers that there are.
+func Names() ([]string, error) {
+	influxdb, err := find(filepath.Join("e2e", "peers", "influxdb"))
+	if err != nil {
+		return nil, err
+	}
+	mods, err := filepath.Glob(filepath.Join(filepath.Dir(influxdb), "*", "go.mod"))
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(mods))
+	for i, m := range mods {
+		names[i] = filepath.Base(filepath.Dir(m))
+	}
+	return names, nil
+}
+
 // find returns the absolute path of a folder of this repository, looked for from the working folder upwards.
 func find(rel string) (string, error) {
 	dir, err := os.Getwd()
@@ -113,40 +133,66 @@ func key(module string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
-// compile builds the commands that the module's peers.go imports into dir. (go list needs -e: a command cannot really be imported.)
+// compile builds the commands that the module's peers.go imports into dir.
 func compile(ctx context.Context, module, dir string) error {
-	out, err := run(ctx, module, "go", "list", "-e", "-tags", "peers", "-f", `{{join .Imports "\n"}}`, ".")
+	commands, err := commands(filepath.Join(module, "peers.go"))
 	if err != nil {
 		return err
-	}
-	commands := strings.Fields(string(out))
-	if len(commands) == 0 {
-		return errors.New("peers.go imports no command")
 	}
 	args := []string{"build", "-trimpath", "-ldflags=-s -w"}
 	if flags, err := os.ReadFile(filepath.Join(module, flagsFile)); err == nil {
 		args = append(args, strings.Split(strings.TrimSpace(string(flags)), "\n")...)
 	}
 	for _, c := range commands {
-		if _, err := run(ctx, module, "go", append(args, "-o", Executable(dir, path.Base(c)), c)...); err != nil {
+		if err := run(ctx, module, "go", append(args, "-o", Executable(dir, c.name), c.pkg)...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// command is one program of a peer.
+type command struct {
+	pkg  string // import path of its main package
+	name string // of its binary, without .exe
+}
+
+// commands reads which commands a peers.go imports. A command is called like the last element of its package's path, or like
+// the name that it is imported under: etcd's path ends in v3.
+func commands(file string) ([]command, error) {
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		return nil, fmt.Errorf("reading the peer's commands: %w", err)
+	}
+	var cs []command
+	for _, i := range f.Imports {
+		pkg, err := strconv.Unquote(i.Path.Value)
+		if err != nil {
+			return nil, fmt.Errorf("reading the peer's commands: %s: %w", i.Path.Value, err)
+		}
+		c := command{pkg: pkg, name: path.Base(pkg)}
+		if i.Name != nil && i.Name.Name != "_" {
+			c.name = i.Name.Name
+		}
+		cs = append(cs, c)
+	}
+	if len(cs) == 0 {
+		return nil, fmt.Errorf("%s imports no command", file)
+	}
+	return cs, nil
+}
+
 // flagsFile is the optional file of a peer's module with arguments for go build, one a line.
 const flagsFile = "flags"
 
-func run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
+func run(ctx context.Context, dir, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false -mod=readonly")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
 	}
-	return out, nil
+	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/internal/version"
 )
 
@@ -116,7 +117,7 @@ func (a *app) influxCommands() []*cobra.Command {
 // Main runs one command line (without the program's name) and returns the exit code. An error is written to Err.
 func Main(ctx context.Context, o Options, args []string) int {
 	root := New(o)
-	root.SetArgs(normalise(root, args))
+	root.SetArgs(commandline.Normalise(root, args))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return ExitDone

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/node/cli/profile"
 )
 
@@ -33,8 +34,8 @@ func TestFlagsOfOtherProgramsAreNormalised(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := normalise(tree, strings.Fields(tt.in)); !slices.Equal(got, strings.Fields(tt.want)) {
-				t.Errorf("normalise(%q) = %q, want %q", tt.in, got, tt.want)
+			if got := commandline.Normalise(tree, strings.Fields(tt.in)); !slices.Equal(got, strings.Fields(tt.want)) {
+				t.Errorf("Normalise(%q) = %q, want %q", tt.in, got, tt.want)
 			}
 		})
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/influxdata/telegraf/plugins/secretstores"
 	"github.com/influxdata/toml"
 
+	"github.com/holdfast-telemetry/holdfast/internal/nearest"
 	"github.com/holdfast-telemetry/holdfast/node/collect/conf"
 )
 
@@ -166,7 +167,7 @@ func (c *Config) unknownOptions(t *conf.Table) error {
 	known := knownOptions(t.Path)
 	var all []error
 	for _, key := range slices.Sorted(maps.Keys(c.tg.UnusedFields)) {
-		err := &conf.UnknownKeyError{Table: t.Name(), Key: key, Nearest: conf.Nearest(key, known)}
+		err := &conf.UnknownKeyError{Table: t.Name(), Key: key, Nearest: nearest.Of(key, known)}
 		all = append(all, &conf.Error{File: t.File, Line: t.LineOf(key), Err: err})
 	}
 	return errors.Join(all...)
@@ -223,7 +224,7 @@ func checkPlugin(t *conf.Table, others []string) error {
 	if slices.Contains(known, t.Path[1]) {
 		return nil
 	}
-	if near := conf.Nearest(t.Path[1], known); near != "" {
+	if near := nearest.Of(t.Path[1], known); near != "" {
 		return t.Errorf("", "there is no plugin %s; did you mean %s.%s?", t.Name(), t.Path[0], near)
 	}
 	return t.Errorf("", "there is no plugin %s in this build; it has %s", t.Name(), strings.Join(known, ", "))
@@ -235,7 +236,7 @@ func checkTopLevel(t *conf.Table, others []string) error {
 		return nil
 	}
 	tables := append([]string{"agent", "global_tags", "inputs", "outputs", "processors", "aggregators", "secretstores"}, others...)
-	if near := conf.Nearest(t.Path[0], tables); near != "" {
+	if near := nearest.Of(t.Path[0], tables); near != "" {
 		return t.Errorf("", "there is no table [%s]; did you mean [%s]?", t.Name(), near)
 	}
 	return t.Errorf("", "there is no table [%s]; there are %s", t.Name(), strings.Join(tables, ", "))

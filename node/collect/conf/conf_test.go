@@ -199,15 +199,6 @@ func TestBareNumbersOfDurationsBecomeSeconds(t *testing.T) {
 	}
 }
 
-func TestNearestFindsMisspellings(t *testing.T) {
-	known := []string{"collection_jitter", "count", "deadline", "interval", "urls"}
-	for key, want := range map[string]string{"cuont": "count", "colection_jiter": "collection_jitter", "Interval": "interval", "url": "urls", "password": ""} {
-		if got := Nearest(key, known); got != want {
-			t.Errorf("Nearest(%q) is %q, want %q", key, got, want)
-		}
-	}
-}
-
 // FuzzParse: splitting never panics, and what is a TOML text stays one when it is split.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{

@@ -1,4 +1,5 @@
-package cli
+// Package commandline lets cobra read arguments as the programs that ours succeed accept them.
+package commandline
 
 import (
 	"strings"
@@ -7,10 +8,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// normalise rewrites flags as the other programs accept them into the one form that cobra knows: a long flag with one dash
+// Normalise rewrites flags as the other programs accept them into the one form that cobra knows: a long flag with one dash
 // (-config FILE) and a short flag with two (--n NAME). What follows a flag that takes a value is that value, whatever it looks
 // like: tokens may begin with a dash.
-func normalise(root *cobra.Command, args []string) []string {
+func Normalise(root *cobra.Command, args []string) []string {
 	out := make([]string, 0, len(args))
 	cmd := root
 	for i := 0; i < len(args); i++ {

@@ -1,0 +1,188 @@
+package annotation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/influxdata/toml"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// scrape reads the Prometheus input to generate: nil without a port, or when it is switched off.
+func (p *parser) scrape() *Scrape {
+	if v, ok := p.get("scrape"); ok {
+		on, err := boolean(v.text)
+		if err != nil {
+			p.fail(v, "%v", err)
+		}
+		if !on {
+			return nil
+		}
+	}
+	ports := p.ports()
+	if len(ports) == 0 {
+		for _, short := range []string{"path", "scheme", "metric-version", "namepass"} {
+			if v, ok := p.get(short); ok {
+				p.warn(v, "is not heeded without a port")
+			}
+		}
+		return nil
+	}
+	s := &Scrape{Ports: ports, Scheme: p.scheme(), Path: p.path(), MetricVersion: p.metricVersion(), NamePass: p.namePass()}
+	p.credentials(s)
+	return s
+}
+
+// ports reads port and ports together.
+func (p *parser) ports() (ports []int) {
+	for _, short := range []string{"port", "ports"} {
+		v, ok := p.get(short)
+		if !ok {
+			continue
+		}
+		for text := range strings.SplitSeq(v.text, ",") {
+			if text = strings.TrimSpace(text); text == "" {
+				continue
+			}
+			n, err := port(text)
+			if err != nil {
+				p.fail(v, "%v", err)
+				continue
+			}
+			ports = append(ports, n)
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports)
+}
+
+func (p *parser) scheme() string {
+	v, ok := p.get("scheme")
+	if !ok {
+		return "http"
+	}
+	scheme := strings.ToLower(strings.TrimSpace(v.text))
+	if scheme != "http" && scheme != "https" {
+		p.fail(v, "%q is neither http nor https", v.text)
+	}
+	return scheme
+}
+
+func (p *parser) path() string {
+	v, ok := p.get("path")
+	if !ok {
+		return "/metrics"
+	}
+	path := strings.TrimSpace(v.text)
+	if strings.ContainsFunc(path, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) || r == '"' }) {
+		p.fail(v, "%q is not a path: it has a blank, a quote or a control character; escape those as %%20 and the like", v.text)
+		return ""
+	}
+	if !strings.HasPrefix(path, "/") {
+		p.warn(v, "%q has no leading slash; /%s is used", v.text, path)
+		path = "/" + path
+	}
+	return path
+}
+
+func (p *parser) metricVersion() int {
+	v, ok := p.get("metric-version")
+	if !ok {
+		return 0
+	}
+	switch strings.TrimSpace(v.text) {
+	case "1":
+		return 1
+	case "2":
+		return 2
+	}
+	p.fail(v, "%q is neither 1 nor 2", v.text)
+	return 0
+}
+
+// namePass reads a list of patterns as the agent's file has it, ["a*", "b"], or its words with commas between them.
+func (p *parser) namePass() []string {
+	v, ok := p.get("namepass")
+	if !ok {
+		return nil
+	}
+	text := strings.TrimSpace(v.text)
+	if !strings.HasPrefix(text, "[") && !strings.ContainsAny(text, `"'`) {
+		names := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+		return names
+	}
+	if !strings.HasPrefix(text, "[") {
+		text = "[" + text + "]"
+	}
+	var list struct{ Names []string }
+	if err := toml.Unmarshal([]byte("names = "+text+"\n"), &list); err != nil {
+		p.fail(v, `%q is not a list such as ["go_*", "http_*"]`, v.text)
+	}
+	return list.Names
+}
+
+func (p *parser) credentials(s *Scrape) {
+	s.BasicAuthSecret = p.objectName("scrape-basic-auth-secret")
+	s.TLSSecret = p.objectName("scrape-tls-secret")
+	s.TLSClient = p.flag("scrape-tls-client")
+	s.TLSSkipVerify = p.flag("scrape-tls-skip-verify")
+	if v, ok := p.get("scrape-tls-server-name"); ok {
+		if s.TLSServerName = strings.TrimSpace(v.text); len(validation.IsDNS1123Subdomain(s.TLSServerName)) > 0 {
+			p.fail(v, "%q is not a host name", v.text)
+		}
+	}
+	if v, ok := p.get("scrape-bearer-token-secret"); ok {
+		text := strings.TrimSpace(v.text)
+		if !strings.ContainsAny(text, "/.") {
+			text += "/token"
+		}
+		var err error
+		if s.BearerTokenSecret, s.BearerTokenKey, err = keyOf(text); err != nil {
+			p.fail(v, "%v", err)
+		}
+	}
+	if v, ok := p.get("scrape-tls-client"); ok && s.TLSClient && s.TLSSecret == "" {
+		p.fail(v, "needs scrape-tls-secret, which names the Secret with tls.crt and tls.key")
+	}
+	for _, short := range []string{"scrape-tls-secret", "scrape-tls-skip-verify", "scrape-tls-server-name"} {
+		if v, ok := p.get(short); ok && s.Scheme == "http" {
+			p.warn(v, "is not heeded with scheme http")
+		}
+	}
+}
+
+// objectName reads the name of a Secret.
+func (p *parser) objectName(short string) string {
+	v, ok := p.get(short)
+	if !ok {
+		return ""
+	}
+	name := strings.TrimSpace(v.text)
+	if err := object(name); err != nil {
+		p.fail(v, "%v", err)
+	}
+	return name
+}
+
+func (p *parser) flag(short string) bool {
+	v, ok := p.get(short)
+	if !ok {
+		return false
+	}
+	on, err := boolean(v.text)
+	if err != nil {
+		p.fail(v, "%v", err)
+	}
+	return on
+}
+
+// URLs are what the input scrapes.
+func (s *Scrape) URLs() []string {
+	urls := make([]string, len(s.Ports))
+	for i, port := range s.Ports {
+		urls[i] = fmt.Sprintf("%s://127.0.0.1:%d%s", s.Scheme, port, s.Path)
+	}
+	return urls
+}

@@ -1,0 +1,112 @@
+// Package deliver brings the classes' texts to where sidecars read them, and keeps account of who has what.
+//
+// In each namespace with injected pods there is one Secret, sidecar.ClassesSecret, with the texts of the classes that those pods have.
+// It follows from what is observed, never from an event alone, namespace by namespace: what fails in one does not stop another, and is
+// tried again. A text that is refused never gets here; the last good one stays. Every pod carries the hash of each of its classes in a
+// label, which follows what was delivered, so one query tells which pods have the newest text. Labels and annotations are written
+// through the pod's status: the right to do that does not include changing what a pod runs.
+//
+// The Secrets belong to the resource definition of ClusterTelegrafClass. They outlive the operator, whose absence must not take a
+// running sidecar's outputs away, and go when the definition goes. A class that no pod of a namespace has any more is taken out of its
+// Secret after Grace.
+package deliver
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// FieldOwner is the name under which the operator applies objects.
+const FieldOwner = "holdfast-operator"
+
+// ManagedBy is the label, and its value, of what the operator has made.
+const (
+	ManagedBy      = "app.kubernetes.io/managed-by"
+	ManagedByValue = "holdfast-operator"
+)
+
+// Text is the text of a class in use.
+type Text struct {
+	Text []byte
+	Hash string
+}
+
+// Classes is where the texts are.
+type Classes interface {
+	// Text returns the last good text of a class as a namespace sees it. ok is false when there is none.
+	Text(namespace, class string) (text Text, ok bool)
+	// Report tells how many pods of a namespace have a class, and how many of those were delivered the text in use.
+	Report(namespace string, counts map[string]Count)
+}
+
+// Count is how many pods have a class.
+type Count struct{ Pods, Current int }
+
+// Controller delivers. Only the leader may run one.
+type Controller struct {
+	// Client reads from a cache of pods and Secrets, as CacheOptions says, and writes.
+	Client client.Client
+	// Live reads from the API server.
+	Live    client.Reader
+	Classes Classes
+	// Owner is the definition that owns the Secrets.
+	Owner    metav1.OwnerReference
+	Recorder events.EventRecorder
+	Logger   *slog.Logger
+	// Grace is how long a class stays in a namespace after its last pod.
+	Grace time.Duration
+	Now   func() time.Time
+
+	metrics *metrics
+	memory  memory
+}
+
+type metrics struct {
+	pods     *prometheus.GaugeVec
+	writes   *prometheus.CounterVec
+	failures *prometheus.CounterVec
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		pods: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "holdfast_operator_pods",
+			Help: "Pods with a sidecar, by namespace, class, and whether the text in use was delivered to them.",
+		}, []string{"namespace", "class", "current"}),
+		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "holdfast_operator_writes_total",
+			Help: "Objects written, by kind: secret, pod.",
+		}, []string{"kind"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "holdfast_operator_delivery_failures_total",
+			Help: "Deliveries that failed and are tried again, by namespace.",
+		}, []string{"namespace"}),
+	}
+	r.MustRegister(m.pods, m.writes, m.failures)
+	return m
+}
+
+// podList and secretMeta ask a client for metadata alone.
+func podMeta() *metav1.PartialObjectMetadata {
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+	return o
+}
+
+func podMetaList() *metav1.PartialObjectMetadataList {
+	l := &metav1.PartialObjectMetadataList{}
+	l.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
+	return l
+}
+
+func secretMeta() *metav1.PartialObjectMetadata {
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	return o
+}

@@ -1,0 +1,67 @@
+package deliver
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
+)
+
+// noticeAge is how old a pod may be for its refusal to be news. It keeps a new leader from repeating what the last one has said.
+const noticeAge = 10 * time.Minute
+
+// setupNotices adds what tells of sidecars that were not made. Admission itself must not, for it has no side effects.
+func (c *Controller) setupNotices(m manager.Manager) error {
+	ctl, err := controller.New("notices", m, controller.Options{Reconciler: reconcile.Func(c.notice)})
+	if err != nil {
+		return err
+	}
+	refused := func(o client.Object) bool { return o.GetLabels()[sidecar.InjectedLabel] == "false" }
+	return ctl.Watch(source.Kind[client.Object](m.GetCache(), podMeta(), &handler.EnqueueRequestForObject{}, predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool { return refused(e.Object) },
+		UpdateFunc: func(event.UpdateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+	}))
+}
+
+// notice says on a pod and on what owns it why there is no sidecar.
+func (c *Controller) notice(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	pod := podMeta()
+	if err := c.Client.Get(ctx, req.NamespacedName, pod); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if c.Now().Sub(pod.CreationTimestamp.Time) > noticeAge {
+		return reconcile.Result{}, nil
+	}
+	Tell(c.Recorder, pod, "NoSidecar", pod.Annotations[sidecar.StatusAnnotation])
+	return reconcile.Result{}, nil
+}
+
+// maxNote is the API server's bound for the text of an event, in bytes.
+const maxNote = 1024
+
+// Tell records a warning on a pod and on the object that controls it, where people look first.
+func Tell(r events.EventRecorder, pod *metav1.PartialObjectMetadata, reason, note string) {
+	if len(note) > maxNote {
+		note = strings.ToValidUTF8(note[:maxNote-3], "") + "..."
+	}
+	r.Eventf(pod, nil, corev1.EventTypeWarning, reason, "Inject", "%s", note)
+	if owner := metav1.GetControllerOf(pod); owner != nil {
+		o := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: owner.APIVersion, Kind: owner.Kind},
+			ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: owner.Name, UID: owner.UID}}
+		r.Eventf(o, pod, corev1.EventTypeWarning, reason, "Inject", "%s", note)
+	}
+}

@@ -1,0 +1,188 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/holdfast-telemetry/holdfast/operator/annotation"
+	"github.com/holdfast-telemetry/holdfast/operator/class"
+	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
+)
+
+// deliveredAnnotation says on a Secret which texts it has: class=hash, sorted, with commas between.
+const deliveredAnnotation = annotation.Written + "classes"
+
+// ErrForeignSecret is the error of a namespace where something else has the Secret's name.
+var ErrForeignSecret = errors.New("a Secret that the operator has not made has its name: rename it, or label it " +
+	ManagedBy + "=" + ManagedByValue + " to let the operator have it")
+
+// Reconcile brings one namespace in order: its Secret, then the labels of its pods.
+func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	result, err := c.reconcile(ctx, req.Name)
+	if err != nil {
+		c.metrics.failures.WithLabelValues(req.Name).Inc()
+		return result, fmt.Errorf("delivering classes to namespace %s: %w", req.Name, err)
+	}
+	return result, nil
+}
+
+func (c *Controller) reconcile(ctx context.Context, namespace string) (result reconcile.Result, err error) {
+	pods := podMetaList()
+	if err := c.Client.List(ctx, pods, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return result, err
+	}
+	secret := secretMeta()
+	err = c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: sidecar.ClassesSecret}, secret)
+	if apierrors.IsNotFound(err) {
+		secret = nil
+	} else if err != nil {
+		return result, err
+	}
+	if secret != nil && secret.DeletionTimestamp != nil {
+		secret = nil
+	}
+	space := c.memory.of(namespace)
+	result.RequeueAfter = space.keep(classesOf(pods.Items), deliveredTo(secret), c.Now(), c.Grace)
+	texts, err := c.deliver(ctx, namespace, space, secret)
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		c.memory.forget(namespace)
+		return reconcile.Result{}, nil
+	}
+	if err != nil {
+		return result, err
+	}
+	err = c.stamp(ctx, pods.Items, texts)
+	c.report(namespace, space, pods.Items, texts)
+	if len(space.needed) == 0 && len(pods.Items) == 0 {
+		c.memory.forget(namespace)
+	}
+	return result, err
+}
+
+// classesOf returns the classes that injected pods have.
+func classesOf(pods []metav1.PartialObjectMetadata) []string {
+	seen := map[string]bool{}
+	for i := range pods {
+		for class := range podClasses(&pods[i]) {
+			seen[class] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// podClasses yields the classes of a pod with the hashes that its labels say.
+func podClasses(pod *metav1.PartialObjectMetadata) func(func(class, hash string) bool) {
+	return func(yield func(class, hash string) bool) {
+		if pod.DeletionTimestamp != nil || pod.Labels[sidecar.InjectedLabel] != "true" {
+			return
+		}
+		for key, hash := range pod.Labels {
+			if class, ok := strings.CutPrefix(key, annotation.ClassLabel); ok && !yield(class, hash) {
+				return
+			}
+		}
+	}
+}
+
+// deliveredTo returns the classes that a Secret has.
+func deliveredTo(secret *metav1.PartialObjectMetadata) (classes []string) {
+	if secret == nil {
+		return nil
+	}
+	for pair := range strings.SplitSeq(secret.Annotations[deliveredAnnotation], ",") {
+		if class, _, ok := strings.Cut(pair, "="); ok {
+			classes = append(classes, class)
+		}
+	}
+	return classes
+}
+
+// deliver makes the Secret of a namespace as it should be, and returns the texts that it has.
+func (c *Controller) deliver(ctx context.Context, namespace string, space *space, secret *metav1.PartialObjectMetadata) (map[string]Text, error) {
+	texts := map[string]Text{}
+	var pairs []string
+	complete := true
+	for _, class := range slices.Sorted(maps.Keys(space.needed)) {
+		text, ok := c.Classes.Text(namespace, class)
+		if !ok {
+			complete = false
+			continue
+		}
+		texts[class] = text
+		pairs = append(pairs, class+"="+text.Hash)
+	}
+	if secret != nil && secret.Labels[ManagedBy] != ManagedByValue {
+		return nil, ErrForeignSecret
+	}
+	if len(space.needed) == 0 {
+		return texts, c.remove(ctx, namespace, space, secret)
+	}
+	delivered := strings.Join(pairs, ",")
+	if secret != nil && secret.Annotations[deliveredAnnotation] == delivered && (space.version == "" && complete || space.version == secret.ResourceVersion) {
+		return texts, nil
+	}
+	data := map[string][]byte{}
+	if !complete && secret != nil {
+		// What this process has no text of stays as it was delivered by another.
+		old := &corev1.Secret{}
+		if err := c.Live.Get(ctx, client.ObjectKeyFromObject(secret), old); err != nil {
+			return nil, err
+		}
+		for name := range space.needed {
+			if text, ok := old.Data[class.FileName(name)]; ok && texts[name].Text == nil {
+				data[class.FileName(name)] = text
+			}
+		}
+	}
+	for name, text := range texts {
+		data[class.FileName(name)] = text.Text
+	}
+	if len(data) == 0 {
+		return texts, nil
+	}
+	return texts, c.apply(ctx, namespace, space, delivered, data)
+}
+
+// apply writes the Secret.
+func (c *Controller) apply(ctx context.Context, namespace string, space *space, delivered string, data map[string][]byte) error {
+	secret := applycorev1.Secret(sidecar.ClassesSecret, namespace).
+		WithLabels(map[string]string{ManagedBy: ManagedByValue}).
+		WithAnnotations(map[string]string{deliveredAnnotation: delivered}).
+		WithOwnerReferences(applymetav1.OwnerReference().WithAPIVersion(c.Owner.APIVersion).WithKind(c.Owner.Kind).WithName(c.Owner.Name).WithUID(c.Owner.UID)).
+		WithType(corev1.SecretTypeOpaque).
+		WithData(data)
+	if err := c.Client.Apply(ctx, secret, client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
+		return fmt.Errorf("writing the Secret %s: %w", sidecar.ClassesSecret, err)
+	}
+	c.metrics.writes.WithLabelValues("secret").Inc()
+	if secret.ResourceVersion != nil {
+		space.version = *secret.ResourceVersion
+	}
+	return nil
+}
+
+// remove deletes a Secret that no pod needs.
+func (c *Controller) remove(ctx context.Context, namespace string, space *space, secret *metav1.PartialObjectMetadata) error {
+	space.version = ""
+	if secret == nil {
+		return nil
+	}
+	err := c.Client.Delete(ctx, secret, client.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion})
+	if err == nil {
+		c.Logger.Info("removed a namespace's classes, which no pod has any more", "namespace", namespace)
+		c.metrics.writes.WithLabelValues("secret").Inc()
+	}
+	return client.IgnoreNotFound(err)
+}

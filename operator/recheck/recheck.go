@@ -1,0 +1,247 @@
+// Package recheck finds pods that ask for a sidecar and have none, although they would get one if they were created now: the operator
+// was away when they were, or their class came later.
+//
+// It looks at the whole cluster now and then, page by page, and keeps nothing. What it finds it counts and tells; it makes such pods be
+// created anew only when told to, only where something creates them anew, and only through the eviction API, so that disruption
+// budgets hold.
+package recheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/holdfast-telemetry/holdfast/operator/annotation"
+	"github.com/holdfast-telemetry/holdfast/operator/deliver"
+	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
+)
+
+// Mode is what is done about pods that are found.
+type Mode string
+
+// The modes.
+const (
+	Off    Mode = "off"
+	Report Mode = "report"
+	Evict  Mode = "evict"
+)
+
+// Rechecker looks for pods without their sidecar. Only the leader may run one.
+type Rechecker struct {
+	// Live reads from the API server; a cache would have to hold every pod of the cluster.
+	Live client.Reader
+	// Client evicts.
+	Client   client.Client
+	Builder  *sidecar.Builder
+	Recorder events.EventRecorder
+	Logger   *slog.Logger
+	Mode     Mode
+	// Interval is how often it looks. It also looks Settle after Trigger was called.
+	Interval, Settle time.Duration
+	// Eligible says whether a namespace's pods may have sidecars. Exempt namespaces never do.
+	Eligible labels.Selector
+	Exempt   []string
+	// MaxEvictions bounds the evictions of one look, PageSize the pods that are held in memory at once.
+	MaxEvictions int
+	PageSize     int64
+
+	once    sync.Once
+	trigger chan struct{}
+	bare    *prometheus.GaugeVec
+	evicted *prometheus.CounterVec
+}
+
+// Register adds the metrics.
+func (r *Rechecker) Register(registerer prometheus.Registerer) {
+	r.bare = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "holdfast_operator_bare_pods",
+		Help: "Pods that ask for a sidecar, have none, and would get one if they were created now, by namespace.",
+	}, []string{"namespace"})
+	r.evicted = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "holdfast_operator_evictions_total",
+		Help: "Evictions of pods without their sidecar, by result: evicted, held (by a disruption budget), failed.",
+	}, []string{"result"})
+	registerer.MustRegister(r.bare, r.evicted)
+}
+
+func (r *Rechecker) triggers() chan struct{} {
+	r.once.Do(func() { r.trigger = make(chan struct{}, 1) })
+	return r.trigger
+}
+
+// Trigger asks for a look soon: a class has appeared.
+func (r *Rechecker) Trigger() {
+	select {
+	case r.triggers() <- struct{}{}:
+	default:
+	}
+}
+
+// NeedLeaderElection makes a manager run it on the leader only.
+func (r *Rechecker) NeedLeaderElection() bool { return true }
+
+// Start looks until the context ends.
+func (r *Rechecker) Start(ctx context.Context) error {
+	if r.Mode == Off {
+		return nil
+	}
+	next := time.NewTimer(r.Settle)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.triggers():
+			next.Reset(r.Settle)
+			continue
+		case <-next.C:
+		}
+		if err := r.Look(ctx); err != nil && ctx.Err() == nil {
+			r.Logger.Error("looking for pods without their sidecar; trying again at the next round", "error", err)
+		}
+		next.Reset(r.Interval)
+	}
+}
+
+// Look goes through the cluster once.
+func (r *Rechecker) Look(ctx context.Context) error {
+	eligible, err := r.namespaces(ctx)
+	if err != nil {
+		return err
+	}
+	bare := map[string]int{}
+	evictions := 0
+	page := &metav1.PartialObjectMetadataList{}
+	page.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
+	options := []client.ListOption{client.Limit(r.PageSize), client.MatchingLabelsSelector{Selector: without}}
+	for {
+		if err := r.Live.List(ctx, page, append(options, client.Continue(page.Continue))...); err != nil {
+			return fmt.Errorf("listing pods: %w", err)
+		}
+		for i := range page.Items {
+			pod := &page.Items[i]
+			if !eligible[pod.Namespace] || !candidate(pod) {
+				continue
+			}
+			found, err := r.wouldGet(ctx, pod)
+			if err != nil {
+				return err
+			}
+			if !found {
+				continue
+			}
+			bare[pod.Namespace]++
+			if err := r.act(ctx, pod, &evictions); err != nil {
+				return err
+			}
+		}
+		if page.Continue == "" {
+			break
+		}
+	}
+	r.bare.Reset()
+	for namespace, n := range bare {
+		r.bare.WithLabelValues(namespace).Set(float64(n))
+	}
+	return nil
+}
+
+// without selects pods that have no sidecar and may have one.
+var without = func() labels.Selector {
+	s, err := labels.Parse(sidecar.InjectedLabel + "!=true,!telegraf.influxdata.com/ignore")
+	if err != nil {
+		panic(err) // of a constant
+	}
+	return s
+}()
+
+// namespaces are those whose pods may have sidecars.
+func (r *Rechecker) namespaces(ctx context.Context) (map[string]bool, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
+	if err := r.Live.List(ctx, list, client.MatchingLabelsSelector{Selector: r.Eligible}); err != nil {
+		return nil, fmt.Errorf("listing namespaces: %w", err)
+	}
+	names := map[string]bool{}
+	for i := range list.Items {
+		if ns := &list.Items[i]; ns.DeletionTimestamp == nil && !slices.Contains(r.Exempt, ns.Name) {
+			names[ns.Name] = true
+		}
+	}
+	return names, nil
+}
+
+// candidate says whether a pod asks for a sidecar. Static pods do not go through the webhook as others do.
+func candidate(pod *metav1.PartialObjectMetadata) bool {
+	if pod.DeletionTimestamp != nil || pod.Annotations[corev1.MirrorPodAnnotationKey] != "" {
+		return false
+	}
+	asked := annotation.Parse(pod.Annotations)
+	return asked != nil && len(asked.Sidecars) > 0
+}
+
+// wouldGet asks for the pod as it is now, and whether it would get a sidecar if it were created so.
+func (r *Rechecker) wouldGet(ctx context.Context, pod *metav1.PartialObjectMetadata) (bool, error) {
+	whole := &unstructured.Unstructured{}
+	whole.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(pod), whole); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	phase, _, _ := unstructured.NestedString(whole.Object, "status", "phase")
+	if whole.GetUID() != pod.UID || whole.GetDeletionTimestamp() != nil || phase == string(corev1.PodSucceeded) || phase == string(corev1.PodFailed) {
+		return false, nil
+	}
+	raw, err := whole.MarshalJSON()
+	if err != nil {
+		return false, err
+	}
+	in, err := r.Builder.Inject(raw, pod.Namespace)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(in.Outcomes, func(o sidecar.Outcome) bool { return o.Reason == sidecar.Injected }), nil
+}
+
+// act tells of a pod, and evicts it if that is wanted and something will make another.
+func (r *Rechecker) act(ctx context.Context, pod *metav1.PartialObjectMetadata, evictions *int) error {
+	note := "this pod asks for a sidecar and was created without one; it gets one when it is created anew"
+	if r.Mode != Evict || metav1.GetControllerOf(pod) == nil || *evictions >= r.MaxEvictions {
+		deliver.Tell(r.Recorder, pod, "SidecarMissing", note)
+		return nil
+	}
+	err := r.Client.SubResource("eviction").Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}, &policyv1.Eviction{
+		ObjectMeta:    metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
+		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}},
+	})
+	switch {
+	case err == nil:
+		*evictions++
+		r.evicted.WithLabelValues("evicted").Inc()
+		deliver.Tell(r.Recorder, pod, "EvictedForSidecar", "this pod was created without the sidecar that it asks for, and is evicted to be created anew")
+	case apierrors.IsTooManyRequests(err):
+		r.evicted.WithLabelValues("held").Inc()
+		deliver.Tell(r.Recorder, pod, "SidecarMissing", note+"; a disruption budget does not allow its eviction now")
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+	default:
+		r.evicted.WithLabelValues("failed").Inc()
+		if errors.Is(err, ctx.Err()) {
+			return err
+		}
+		r.Logger.Error("evicting a pod that lacks its sidecar", "namespace", pod.Namespace, "pod", pod.Name, "error", err)
+	}
+	return nil
+}

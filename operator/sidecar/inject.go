@@ -1,0 +1,254 @@
+package sidecar
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-telemetry/holdfast/operator/annotation"
+	v1alpha1 "github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
+	"github.com/holdfast-telemetry/holdfast/operator/class"
+)
+
+// istioStatus is the annotation that Istio leaves on pods that have its proxy.
+const istioStatus = "sidecar.istio.io/status"
+
+// maxAnnotations is the API server's bound for all annotations of an object, keys and values, in bytes.
+const maxAnnotations = 256 << 10
+
+// maxWarning bounds a warning, in bytes; API servers cut them at a few thousand in all.
+const maxWarning = 250
+
+// Inject decides what a pod gets. raw is the pod as the API server sent it; namespace is the request's, for the pod may not say.
+// An error means that raw is no pod.
+func (b *Builder) Inject(raw []byte, namespace string) (*Injection, error) {
+	p, err := readPod(raw)
+	if err != nil {
+		return nil, err
+	}
+	asked := annotation.Parse(p.Metadata.Annotations)
+	if asked == nil {
+		return &Injection{}, nil
+	}
+	w := &work{Builder: b, pod: p, namespace: namespace, patch: newPatch(p)}
+	for _, problem := range asked.Problems {
+		w.warn("%s", problem)
+	}
+	for _, s := range asked.Sidecars {
+		for _, problem := range s.Problems {
+			if !problem.Fatal {
+				w.warn("%s", problem)
+			}
+		}
+		w.sidecar(containerName(s.Name), func() (*request, *refusal) { return b.resolve(namespace, s) })
+	}
+	if _, proxy := p.Metadata.Annotations[istioStatus]; b.Istio && proxy {
+		w.sidecar(IstioName, func() (*request, *refusal) { return b.istio(namespace, asked.Istio) })
+	}
+	w.finish()
+	w.Patch = w.patch.operations
+	return &w.Injection, nil
+}
+
+// work is the injection of one pod.
+type work struct {
+	*Builder
+	pod       *pod
+	namespace string
+	patch     *patch
+	Injection
+}
+
+func (w *work) warn(format string, args ...any) {
+	text := strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return ' '
+		}
+		return r
+	}, fmt.Sprintf(format, args...))
+	if len(text) > maxWarning {
+		text = strings.ToValidUTF8(text[:maxWarning-3], "") + "..."
+	}
+	w.Warnings = append(w.Warnings, text)
+}
+
+// sidecar adds one sidecar, or notes why not. One that an earlier call has added stays as it is.
+func (w *work) sidecar(name string, resolve func() (*request, *refusal)) {
+	present := w.pod.ours(name)
+	r, refused := resolve()
+	if refused == nil && !present {
+		refused = w.add(r)
+	}
+	o := Outcome{Container: name, Reason: Injected, Classes: r.classes}
+	switch {
+	case present && refused != nil:
+		return // it was made when it could be, and runs
+	case refused != nil:
+		o.Reason, o.Message = refused.reason, refused.message
+		w.warn("no sidecar %s: %s", name, refused.message)
+	default:
+		o.Files = r.files()
+		w.labels(r.classes)
+		if !strings.Contains(r.spec.Image, "@sha256:") && r.spec.Image != w.Sidecar.Image && r.spec.Image != w.HoldfastImage {
+			w.warn("the image %s of sidecar %s is not pinned by digest", r.spec.Image, name)
+		}
+	}
+	w.Outcomes = append(w.Outcomes, o)
+}
+
+// add puts a sidecar into the patch.
+func (w *work) add(r *request) *refusal {
+	if w.pod.hasContainer(r.container) {
+		return refuse(ContainerExists, "the pod has a container of that name already")
+	}
+	c, volumes, refused := r.build(w.pod)
+	if refused != nil {
+		return refused
+	}
+	annotations := map[string]string{ConfigAnnotation(r.container): r.conf}
+	if r.asked.Inputs != "" {
+		annotations[InputsAnnotation(r.container)] = r.asked.Inputs
+	}
+	if size := w.patch.annotationsSize(annotations); size > maxAnnotations {
+		return refuse(TooLarge, "the pod's annotations would take %d bytes of the %d that an object may have: shorten the annotation inputs, or move it into a class",
+			size, maxAnnotations)
+	}
+	for _, v := range volumes {
+		w.patch.append("volumes", v)
+	}
+	if r.spec.Mode == v1alpha1.ModeNative {
+		w.patch.append("initContainers", c)
+	} else {
+		w.patch.append("containers", c)
+	}
+	w.patch.annotate(annotations)
+	return nil
+}
+
+// labels names the classes' hashes on the pod.
+func (w *work) labels(classes []*class.Class) {
+	for _, c := range classes {
+		w.patch.label(annotation.ClassLabel+c.Name, c.Hash)
+	}
+}
+
+// finish writes on the pod what it got.
+func (w *work) finish() {
+	if len(w.Outcomes) == 0 {
+		return
+	}
+	injected := false
+	var texts, confs []string
+	for _, o := range w.Outcomes {
+		injected = injected || o.Reason == Injected
+		texts = append(texts, o.status())
+		for _, f := range o.Files {
+			confs = append(confs, o.Container, f.Name, f.Text)
+		}
+	}
+	status := map[string]string{StatusAnnotation: strings.Join(texts, "; ")}
+	if injected {
+		status[HashAnnotation] = class.Hash([]byte(strings.Join(confs, "\x00")))
+	}
+	w.patch.annotate(status)
+	w.patch.label(InjectedLabel, fmt.Sprint(injected))
+}
+
+// status is what the annotation says of a sidecar.
+func (o Outcome) status() string {
+	if o.Reason != Injected {
+		return fmt.Sprintf("%s: not injected, %s: %s", o.Container, o.Reason, o.Message)
+	}
+	names := make([]string, len(o.Classes))
+	for i, c := range o.Classes {
+		names[i] = c.Name + "@" + c.Hash
+	}
+	return fmt.Sprintf("%s: injected, class %s", o.Container, strings.Join(names, ", "))
+}
+
+// files are the pod's own part of the configuration.
+func (r *request) files() []File {
+	files := []File{{generatedFile, r.conf}}
+	if r.asked.Inputs != "" {
+		files = append(files, File{inputsFile, r.asked.Inputs})
+	}
+	return files
+}
+
+// patch collects operations that only add.
+type patch struct {
+	pod         *pod
+	operations  []Operation
+	lists       map[string]bool // those that exist, or that an operation makes
+	labels      bool
+	annotations map[string]string
+}
+
+func newPatch(p *pod) *patch {
+	return &patch{pod: p, labels: p.Metadata.Labels != nil, annotations: map[string]string{}, lists: map[string]bool{
+		"containers": p.Spec.Containers != nil, "initContainers": p.Spec.InitContainers != nil, "volumes": p.Spec.Volumes != nil}}
+}
+
+func (p *patch) add(path string, value any) {
+	p.operations = append(p.operations, Operation{"add", path, value})
+}
+
+// append adds an element to a list of the pod's specification.
+func (p *patch) append(list string, element any) {
+	if p.lists[list] {
+		p.add("/spec/"+list+"/-", element)
+		return
+	}
+	p.lists[list] = true
+	p.add("/spec/"+list, []any{element})
+}
+
+// annotate adds annotations that differ from the pod's, in the order of their keys. The pod has some already, or it would not be here.
+func (p *patch) annotate(annotations map[string]string) {
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		if p.pod.Metadata.Annotations[key] == annotations[key] {
+			continue
+		}
+		p.annotations[key] = annotations[key]
+		p.add("/metadata/annotations/"+escape(key), annotations[key])
+	}
+}
+
+func (p *patch) label(key, value string) {
+	if p.pod.Metadata.Labels[key] == value {
+		return
+	}
+	if !p.labels {
+		p.labels = true
+		p.add("/metadata/labels", map[string]string{})
+	}
+	p.add("/metadata/labels/"+escape(key), value)
+}
+
+// annotationsSize is the size of the pod's annotations with more added.
+func (p *patch) annotationsSize(more map[string]string) int {
+	all := map[string]string{StatusAnnotation: strings.Repeat(" ", 1<<10)}
+	for _, m := range []map[string]string{p.pod.Metadata.Annotations, p.annotations, more} {
+		for k, v := range m {
+			all[k] = v
+		}
+	}
+	size := 0
+	for k, v := range all {
+		size += len(k) + len(v)
+	}
+	return size
+}
+
+// escape makes a key part of a JSON pointer (RFC 6901).
+func escape(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }
+
+// Marshal encodes a patch; nil for one without operations.
+func Marshal(operations []Operation) ([]byte, error) {
+	if len(operations) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(operations)
+}
