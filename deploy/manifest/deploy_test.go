@@ -16,6 +16,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
@@ -39,7 +40,7 @@ func read(t *testing.T, file string) []manifest.Document {
 }
 
 func TestManifestsDecodeStrictly(t *testing.T) {
-	for file, want := range map[string]int{"holdfast-operator.yaml": 12, "classes.yaml": 1, "daemonset.yaml": 6} {
+	for file, want := range map[string]int{"holdfast-operator.yaml": 14, "classes.yaml": 1, "daemonset.yaml": 6} {
 		if docs := read(t, file); len(docs) != want {
 			t.Errorf("%s has %d documents, want %d", file, len(docs), want)
 		}
@@ -112,12 +113,50 @@ func TestOperatorCannotChangeWhatPodsRun(t *testing.T) {
 }
 
 // kubectl apply takes back what the applied file says and the cluster does not. So an upgrade is safe for what the file does not have.
-func TestManifestHoldsNoSecretThatAnUpgradeCouldEmpty(t *testing.T) {
-	for _, d := range read(t, "holdfast-operator.yaml") {
-		if s, ok := d.Object.(*corev1.Secret); ok {
-			t.Errorf("Secret %s", s.Name)
+func TestUpgradeLeavesWhatTheOperatorKeeps(t *testing.T) {
+	docs := read(t, "holdfast-operator.yaml")
+	var kept []string
+	for _, d := range docs {
+		s, ok := d.Object.(*corev1.Secret)
+		if !ok {
+			continue
+		}
+		kept = append(kept, s.Name)
+		if len(s.Data)+len(s.StringData) > 0 {
+			t.Errorf("the manifest has data of Secret %s", s.Name)
+		}
+		live, next := s.DeepCopy(), s.DeepCopy()
+		live.Data = map[string][]byte{"key": []byte("value")}
+		next.Labels["app.kubernetes.io/version"] = "9.9.9"
+		if got := upgrade(t, s, next, live); string(got.Data["key"]) != "value" || got.Labels["app.kubernetes.io/version"] != "9.9.9" {
+			t.Errorf("Secret %s after an upgrade: %+v", s.Name, got)
 		}
 	}
+	if want := []string{"holdfast-operator-last-good", "holdfast-operator-tls"}; !slices.Equal(slices.Sorted(slices.Values(kept)), want) {
+		t.Errorf("Secrets %v, want %v: the classes are the user's", kept, want)
+	}
+}
+
+// upgrade merges as kubectl apply and Helm do: what changed from old to next, into what is live.
+func upgrade[T runtime.Object](t *testing.T, old, next, live T) T {
+	t.Helper()
+	meta, err := strategicpatch.NewPatchMetaFromStruct(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch, err := strategicpatch.CreateThreeWayMergePatch(asJSON(t, old), asJSON(t, next), asJSON(t, live), meta, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	merged, err := strategicpatch.StrategicMergePatchUsingLookupPatchMeta(asJSON(t, live), patch, meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got T
+	if err := json.Unmarshal(merged, &got); err != nil {
+		t.Fatal(err)
+	}
+	return got
 }
 
 func TestUpgradeLeavesTheCABundle(t *testing.T) {
@@ -130,25 +169,9 @@ func TestUpgradeLeavesTheCABundle(t *testing.T) {
 	next := webhook.DeepCopy()
 	next.Webhooks[0].TimeoutSeconds = new(int32(7))
 
-	// The three-way merge of kubectl apply and of Helm.
-	meta, err := strategicpatch.NewPatchMetaFromStruct(webhook)
-	if err != nil {
-		t.Fatal(err)
-	}
-	patch, err := strategicpatch.CreateThreeWayMergePatch(asJSON(t, webhook), asJSON(t, next), asJSON(t, live), meta, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	merged, err := strategicpatch.StrategicMergePatchUsingLookupPatchMeta(asJSON(t, live), patch, meta)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got admissionregistrationv1.MutatingWebhookConfiguration
-	if err := json.Unmarshal(merged, &got); err != nil {
-		t.Fatal(err)
-	}
+	got := upgrade(t, webhook, next, live)
 	if len(got.Webhooks) != 1 || string(got.Webhooks[0].ClientConfig.CABundle) != "bundle" || *got.Webhooks[0].TimeoutSeconds != 7 {
-		t.Errorf("after the upgrade: %s", merged)
+		t.Errorf("after the upgrade: %+v", got)
 	}
 }
 

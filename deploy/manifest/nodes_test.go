@@ -148,7 +148,7 @@ func TestNodesPodsAreAsTightAsHostMetricsAllow(t *testing.T) {
 	if ns == nil || ns.Labels["pod-security.kubernetes.io/enforce"] != "privileged" {
 		t.Error("the namespace would refuse the host's folders")
 	}
-	if _, ok := pod.Labels["class.holdfast.dev/default"]; !ok {
+	if _, ok := pod.Labels["class.holdfast.dev/default"]; !ok || pod.Labels["sidecar.holdfast.dev/injected"] != "true" {
 		t.Error("nothing asks the operator for the class")
 	}
 }
