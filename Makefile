@@ -13,11 +13,7 @@ INEFFASSIGN := github.com/gordonklaus/ineffassign@v0.2.0
 
 export CGO_ENABLED = 0
 
-<<<<<<< HEAD
-.PHONY: run build test cc unit peers e2e lint fuzz bench dist clean
-=======
-.PHONY: run build test cc unit e2e lint fuzz bench dist manifest image clean
->>>>>>> room/install
+.PHONY: run build test cc unit peers e2e lint fuzz bench dist manifest image clean
 
 run: build ## build and start a node in this folder
 	./bin/holdfast run
