@@ -6,7 +6,10 @@ import (
 	"strings"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -14,23 +17,64 @@ import (
 	"github.com/holdfast-telemetry/holdfast/operator/agent"
 	"github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
 	"github.com/holdfast-telemetry/holdfast/operator/class"
-	"github.com/holdfast-telemetry/holdfast/operator/deliver"
 )
 
-// addClasses makes the registry with the sources that the options name.
-func (op *Operator) addClasses(context.Context) error {
-	var sources []class.Source
+// addClasses makes the registry, with the sources that the options name and the texts that an earlier process found good.
+func (op *Operator) addClasses(ctx context.Context) error {
+	secrets := op.client.CoreV1().Secrets(op.o.Namespace)
+	sources := []class.Source{class.NewResources(op.manager.GetCache(), func(ctx context.Context, name, key string) ([]byte, error) {
+		secret, err := secrets.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		text, ok := secret.Data[key]
+		if !ok {
+			return nil, fmt.Errorf("the Secret %s has no key %q", name, key)
+		}
+		return text, nil
+	})}
+	var object *corev1.ObjectReference
+	if op.o.ClassesSecret != "" {
+		secret := class.NewSecret(secrets, op.o.Namespace, op.o.ClassesSecret)
+		sources, object = append(sources, secret), secret.Object()
+	}
 	if op.o.ClassesDirectory != "" {
 		sources = append(sources, class.NewDirectory(op.o.ClassesDirectory, op.o.Logger))
 	}
 	op.registry = class.NewRegistry(class.Options{Checkers: checkers(op.o.Checkers), DefaultAgent: op.o.Sidecar.Sidecar.Agent, Logger: op.o.Logger,
 		Registerer: ctrlmetrics.Registry}, sources...)
-	op.changes = newChanges()
-	op.registry.Subscribe(op.changed)
-	if err := op.manager.Add(everywhere(op.registry.Run)); err != nil {
+	lastGood := class.NewLastGood(secrets, lastGoodSecret, op.o.Logger, ctrlmetrics.Registry)
+	good, err := lastGood.Load(ctx)
+	if err != nil {
 		return err
 	}
-	return op.manager.Add(everywhere(op.changes.run))
+	op.registry.Load(good)
+	op.changes = newChanges()
+	op.registry.Subscribe(op.changed)
+	op.reporter = class.NewReporter(op.registry, op.manager.GetClient(), classEvents{op.recorder()}, op.o.Logger)
+	op.reporter.ClassesObject = object
+	for _, r := range []manager.Runnable{everywhere(op.registry.Run), everywhere(op.changes.run), manager.RunnableFunc(op.reporter.Run),
+		manager.RunnableFunc(func(ctx context.Context) error { return lastGood.Run(ctx, op.registry) })} {
+		if err := op.manager.Add(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastGoodSecret is the Secret of the own namespace that keeps the last good texts.
+const lastGoodSecret = "holdfast-operator-last-good"
+
+// recorder records events under the operator's name.
+func (op *Operator) recorder() events.EventRecorder {
+	return op.manager.GetEventRecorder("holdfast-operator")
+}
+
+// classEvents records what became of a class.
+type classEvents struct{ events.EventRecorder }
+
+func (e classEvents) Event(object runtime.Object, eventtype, reason, message string) {
+	e.Eventf(object, nil, eventtype, reason, "Check", "%s", message)
 }
 
 // checkers are the agents that say whether a text is good.
@@ -55,19 +99,6 @@ func (op *Operator) changed(keys []class.Key) {
 		op.recheck.Trigger()
 	}
 }
-
-// delivered is the registry as delivery sees it.
-type delivered struct{ registry *class.Registry }
-
-func (d *delivered) Text(namespace, name string) (deliver.Text, bool) {
-	c, err := d.registry.Delivered(namespace, name)
-	if err != nil {
-		return deliver.Text{}, false
-	}
-	return deliver.Text{Text: c.Text, Hash: c.Hash}, true
-}
-
-func (d *delivered) Report(string, map[string]deliver.Count) {}
 
 // everywhere is something to run on every replica, whether it leads or not.
 type everywhere func(context.Context) error

@@ -60,6 +60,7 @@ type Operator struct {
 	client   kubernetes.Interface
 	serving  *certs.Serving
 	registry *class.Registry
+	reporter *class.Reporter
 	builder  *sidecar.Builder
 	changes  *changes
 	recheck  *recheck.Rechecker
@@ -185,15 +186,15 @@ func (op *Operator) addDelivery(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := &deliver.Controller{Client: op.manager.GetClient(), Live: op.manager.GetAPIReader(), Classes: &delivered{op.registry}, Owner: owner,
-		Recorder: op.manager.GetEventRecorder("holdfast-operator"), Logger: op.o.Logger, Grace: deliver.DefaultGrace, Now: time.Now}
+	c := &deliver.Controller{Client: op.manager.GetClient(), Live: op.manager.GetAPIReader(), Owner: owner,
+		Classes: &delivery{registry: op.registry, report: op.reporter.SetUsage, namespaces: map[string]map[class.Key]deliver.Count{}}, Recorder: op.recorder(), Logger: op.o.Logger, Grace: deliver.DefaultGrace, Now: time.Now}
 	return c.Setup(op.manager, op.changes.out, ctrlmetrics.Registry)
 }
 
 // addRecheck looks for pods without their sidecar.
 func (op *Operator) addRecheck(context.Context) error {
 	op.recheck = &recheck.Rechecker{Live: op.manager.GetAPIReader(), Client: op.manager.GetClient(), Builder: op.builder,
-		Recorder: op.manager.GetEventRecorder("holdfast-operator"), Logger: op.o.Logger, Mode: op.o.Recheck, Interval: op.o.RecheckInterval, Settle: recheckSettle,
+		Recorder: op.recorder(), Logger: op.o.Logger, Mode: op.o.Recheck, Interval: op.o.RecheckInterval, Settle: recheckSettle,
 		Eligible: op.eligible, Exempt: op.exempt(), MaxEvictions: op.o.RecheckEvictions, PageSize: 500}
 	op.recheck.Register(ctrlmetrics.Registry)
 	return op.manager.Add(op.recheck)
