@@ -143,7 +143,7 @@ func TestEnsureFindsBackFromAnything(t *testing.T) {
 	r := c.rotator()
 	replica := newReplica(t, c.clock)
 	keys := []string{KeyBundle, KeyAuthorityKey, KeyCertificate, KeyServingKey}
-	for round := range 80 {
+	for round := range 40 {
 		next := c.ensure(r)
 		c.advance(time.Duration(random.Int64N(int64(2 * next))))
 		if random.IntN(8) == 0 {
