@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,7 +52,7 @@ func (p *process) start() error {
 	if err != nil {
 		return fmt.Errorf("opening the log of %s: %w", p.name, err)
 	}
-	defer log.Close() // the process has its own
+	defer func() { _ = log.Close() }() // the process has its own
 	cmd := exec.Command(p.path, p.args...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, environ(p.dir), log, log
 	if err := startTied(cmd); err != nil {
@@ -117,21 +116,12 @@ func (p *process) await(ctx context.Context, what string, ready func(context.Con
 
 // tail returns the end of the process's log, or why there is none.
 func (p *process) tail() string {
-	f, err := os.Open(p.logPath())
+	b, err := os.ReadFile(p.logPath())
 	if err != nil {
 		return err.Error()
 	}
-	defer f.Close()
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err.Error()
-	}
-	b, err := io.ReadAll(io.NewSectionReader(f, max(0, size-tailSize), tailSize))
-	if err != nil {
-		return err.Error()
-	}
-	if size > tailSize { // from the start of a line on
-		_, b, _ = bytes.Cut(b, []byte("\n"))
+	if len(b) > tailSize { // from the start of a line on
+		_, b, _ = bytes.Cut(b[len(b)-tailSize:], []byte("\n"))
 	}
 	return fmt.Sprintf("end of the log of %s:\n%s", p.name, b)
 }
