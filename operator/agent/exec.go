@@ -178,6 +178,7 @@ func (e *Exec) refusal(out *outputs, dir string, files []File) *Refusal {
 	r := &Refusal{Message: message}
 	if len(files) == 1 {
 		r.File = files[0].Name
+		r.Message = strings.TrimPrefix(r.Message, "loading config file "+r.File+" failed: ")
 	}
 	if unset := e.unset(files); len(unset) > 0 {
 		r.Message += fmt.Sprintf(" (variables that were not set at the check: %s)", strings.Join(unset, ", "))

@@ -29,7 +29,7 @@ func TestTheAgentsAnswerIsTheAnswer(t *testing.T) {
 		t.Errorf("accepted, with %v", err)
 	}
 	for _, test := range []struct{ name, text, word, want string }{
-		{"useful line", "", "refuse", "a.conf: loading config file a.conf failed: error parsing outputs, undefined but requested output: fiel known are: file"},
+		{"useful line", "", "refuse", "a.conf: error parsing outputs, undefined but requested output: fiel known are: file"},
 		{"older log", "", "old log", "a.conf: error loading config file a.conf: plugin outputs.file: line 1: the fields [\"fiels\"] were not used"},
 		{"no reason", "", "silent", "a.conf: the agent refuses the configuration without saying why"},
 		{"crash", "", "crash", "a.conf: the agent crashed: panic: index out of range"},

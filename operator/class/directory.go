@@ -76,7 +76,10 @@ func (d *Directory) watch(changes *batch) (stop, again func()) {
 				if !open {
 					events = nil
 				}
-			case <-lost: // notices were lost, or the watcher ends
+			case _, open := <-lost: // notices were, and must be taken for changes
+				if !open {
+					lost = nil
+				}
 			}
 		}
 	}()
