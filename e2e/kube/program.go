@@ -12,7 +12,7 @@ type Program struct{ process *process }
 
 // Program returns a program that Start starts. Names are unique in a cluster.
 func (c *Cluster) Program(name, path string, args ...string) *Program {
-	return &Program{c.process(name, path, args...)}
+	return &Program{&process{name: name, path: path, args: args, dir: c.dir}}
 }
 
 // Start starts it.
