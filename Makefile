@@ -13,7 +13,7 @@ INEFFASSIGN := github.com/gordonklaus/ineffassign@v0.2.0
 
 export CGO_ENABLED = 0
 
-.PHONY: run build test cc unit e2e lint fuzz bench dist manifest image clean
+.PHONY: run build test cc unit peers e2e lint fuzz bench dist manifest image clean
 
 run: build ## build and start a node in this folder
 	./bin/holdfast run
@@ -30,7 +30,10 @@ unit: cc ## fast, hermetic tests of every room, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
 	$(GO) test -run 'TestCheckSurvivesEveryFlippedByte' ./node/catalog # faults on purpose, which the race detector does not survive
 
-e2e: build ## the built program against real peers; the peers are built once into a cache outside the tree
+peers: ## the real peers of the tests, built once into a cache outside the tree
+	$(GO) run ./e2e/peer/build
+
+e2e: build peers ## the built programs against real peers
 	$(GO) test -tags e2e -timeout 30m -count 1 -v ./e2e/...
 
 lint:

@@ -164,9 +164,8 @@ func TestOwnedSecretGoesWithItsOwner(t *testing.T) {
 
 func TestObjectsOutliveTheAPIServer(t *testing.T) {
 	ns, client := cluster.Namespace(t, nil), cluster.Client()
-	if err := cluster.StopAPIServer(); err != nil {
-		t.Error(err)
-	}
+	url := cluster.Config().Host
+	cluster.StopAPIServer()
 	if _, err := client.CoreV1().Namespaces().Get(t.Context(), ns, metav1.GetOptions{}); err == nil {
 		t.Error("the API server answers after it was stopped")
 	}
@@ -175,6 +174,9 @@ func TestObjectsOutliveTheAPIServer(t *testing.T) {
 	}
 	if _, err := client.CoreV1().Namespaces().Get(t.Context(), ns, metav1.GetOptions{}); err != nil {
 		t.Error(err)
+	}
+	if now := cluster.Config().Host; now != url {
+		t.Errorf("the API server moved from %s to %s", url, now)
 	}
 	// The controllers, the scheduler and KWOK find their way back by themselves.
 	apply(t, fmt.Sprintf(workloads, ns))
@@ -189,9 +191,7 @@ func TestObjectsOutliveTheAPIServer(t *testing.T) {
 
 func TestStoppedControllersMakeNoPods(t *testing.T) {
 	ns := cluster.Namespace(t, nil)
-	if err := cluster.StopControllerManager(); err != nil {
-		t.Error(err)
-	}
+	cluster.StopControllerManager()
 	apply(t, fmt.Sprintf(workloads, ns))
 	d, err := cluster.Client().AppsV1().Deployments(ns).Get(t.Context(), "web", metav1.GetOptions{})
 	if err != nil || d.Status.ObservedGeneration != 0 {

@@ -22,7 +22,7 @@ func (c *Cluster) Namespace(t testing.TB, labels map[string]string) string {
 		t.Fatalf("making a namespace: %v\n%s", err, c.Logs())
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTime) // the test's is over
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // the test's is over
 		defer cancel()
 		if err := c.client.CoreV1().Namespaces().Delete(ctx, ns.Name, metav1.DeleteOptions{}); err != nil {
 			t.Logf("namespace %s stays: %v", ns.Name, err)

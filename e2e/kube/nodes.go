@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-telemetry/holdfast/e2e/peer"
 )
 
-//go:embed stages.yaml
-var stages []byte
+//go:embed kwok.yaml
+var kwokConfig []byte
 
 // What each node offers: no test is short of it.
 var capacity = corev1.ResourceList{
@@ -76,14 +76,14 @@ func (c *Cluster) startNodeProcesses(ctx context.Context) (kwok *process, err er
 	if c.nodes != nil {
 		return nil, errors.New("StartKwok was called before")
 	}
-	if err := os.WriteFile(c.path("stages.yaml"), stages, 0o600); err != nil {
+	if err := os.WriteFile(c.path("kwok.yaml"), kwokConfig, 0o600); err != nil {
 		return nil, err
 	}
 	scheduler := c.process("kube-scheduler", c.bin,
 		"--kubeconfig="+c.kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0",
 		"--kube-api-qps=1000", "--kube-api-burst=2000")
 	kwok = c.process("kwok", bin,
-		"--kubeconfig="+c.kubeconfig, "--manage-all-nodes=true", "--config="+c.path("stages.yaml"),
+		"--kubeconfig="+c.kubeconfig, "--manage-all-nodes=true", "--config="+c.path("kwok.yaml"),
 		"--server-address="+addrs[0], "--cidr=10.128.0.0/9", "--node-ip=10.127.0.1")
 	for _, p := range []*process{scheduler, kwok} {
 		if err := p.start(); err != nil {

@@ -43,13 +43,13 @@ func sortedIPs(ips []net.IP) []net.IP {
 		out = append(out, ip)
 	}
 	slices.SortFunc(out, func(a, b net.IP) int { return bytes.Compare(a, b) })
-	return slices.CompactFunc(out, func(a, b net.IP) bool { return bytes.Equal(a, b) })
+	return slices.CompactFunc(out, net.IP.Equal)
 }
 
 // equal reports whether c is for exactly these names.
 func (s subjects) equal(c *x509.Certificate) bool {
 	names := slices.Sorted(slices.Values(c.DNSNames))
-	return slices.Equal(names, s.dns) && slices.EqualFunc(sortedIPs(c.IPAddresses), s.ips, func(a, b net.IP) bool { return bytes.Equal(a, b) })
+	return slices.Equal(names, s.dns) && slices.EqualFunc(sortedIPs(c.IPAddresses), s.ips, net.IP.Equal)
 }
 
 // authority is a certificate that signs serving certificates, with its key.

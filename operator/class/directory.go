@@ -37,55 +37,56 @@ func (d *Directory) Kinds() []Kind { return []Kind{KindDirectory} }
 // Run reports the folder's classes until ctx ends. It fails when the folder cannot be read at the start; when that happens later, what
 // was there before stays.
 func (d *Directory) Run(ctx context.Context, report func(map[Key]Raw)) error {
-	first, err := d.read()
+	changes := newBatch(d.Batch)
+	// Watching comes before reading: what changes in between is then not missed.
+	stop, again := d.watch(changes)
+	defer stop()
+	all, err := d.read()
 	if err != nil {
 		return fmt.Errorf("read the folder of classes: %w", err)
 	}
-	report(first)
-	var events <-chan fsnotify.Event
-	var lost <-chan error
-	watcher, err := fsnotify.NewWatcher()
-	if err == nil {
-		defer func() { _ = watcher.Close() }()
-		events, lost = watcher.Events, watcher.Errors
-		err = watcher.Add(d.Dir)
-	}
-	if err != nil {
-		d.Logger.Warn("changes of the folder of classes are not announced; it is read periodically", "dir", d.Dir, "period", d.Period, "error", err)
-	}
+	report(all)
 	period := time.NewTicker(d.Period)
 	defer period.Stop()
-	var batch <-chan time.Time
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-events:
-			if batch == nil {
-				batch = time.After(d.Batch)
-			}
-			continue
-		case <-lost: // notices were lost
-			if batch == nil {
-				batch = time.After(d.Batch)
-			}
-			continue
-		case <-batch:
-			batch = nil
-		case <-period.C:
-			if watcher != nil {
-				_ = watcher.Add(d.Dir) // another folder may have taken its place; without a watch it is still read
-			}
-		}
-		snapshot, err := d.read()
-		if err == nil {
-			report(snapshot)
+	for failing := false; changes.wait(ctx, period.C); failing = err != nil {
+		again()
+		if all, err = d.read(); err == nil {
+			report(all)
 		} else if !failing {
 			d.Logger.Error("the folder of classes cannot be read; the classes stay as they were", "dir", d.Dir, "error", err)
 		}
-		failing = err != nil
 	}
+	return nil
+}
+
+// watch notes the folder's changes until stop. again watches what is now in the folder's place. Where there are no notices to be had,
+// reading every Period must do.
+func (d *Directory) watch(changes *batch) (stop, again func()) {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		d.Logger.Warn("changes of the folder of classes are not announced; it is read periodically", "dir", d.Dir, "period", d.Period, "error", err)
+		return func() {}, func() {}
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for events, lost := watcher.Events, watcher.Errors; events != nil; changes.changed() {
+			select {
+			case _, open := <-events:
+				if !open {
+					events = nil
+				}
+			case <-lost: // notices were lost, or the watcher ends
+			}
+		}
+	}()
+	stop = func() {
+		_ = watcher.Close()
+		<-ended
+	}
+	again = func() { _ = watcher.Add(d.Dir) } // without a watch the folder is still read
+	again()
+	return stop, again
 }
 
 func (d *Directory) read() (map[Key]Raw, error) {

@@ -52,8 +52,8 @@ type Rechecker struct {
 	Mode     Mode
 	// Interval is how often it looks. It also looks Settle after Trigger was called.
 	Interval, Settle time.Duration
-	// Eligible says whether a namespace's pods may have sidecars. Exempt namespaces never do.
-	Eligible labels.Selector
+	// Eligible selects the namespaces whose pods may have sidecars. Those of Exempt never do.
+	Eligible func(context.Context) (labels.Selector, error)
 	Exempt   []string
 	// MaxEvictions bounds the evictions of one look, PageSize the pods that are held in memory at once.
 	MaxEvictions int
@@ -171,9 +171,13 @@ var without = func() labels.Selector {
 
 // namespaces are those whose pods may have sidecars.
 func (r *Rechecker) namespaces(ctx context.Context) (map[string]bool, error) {
+	selector, err := r.Eligible(ctx)
+	if err != nil {
+		return nil, err
+	}
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
-	if err := r.Live.List(ctx, list, client.MatchingLabelsSelector{Selector: r.Eligible}); err != nil {
+	if err := r.Live.List(ctx, list, client.MatchingLabelsSelector{Selector: selector}); err != nil {
 		return nil, fmt.Errorf("listing namespaces: %w", err)
 	}
 	names := map[string]bool{}

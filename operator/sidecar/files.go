@@ -1,7 +1,6 @@
 package sidecar
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 
@@ -27,27 +26,15 @@ func InputsAnnotation(container string) string { return annotation.Written + con
 // classFile is the name of a class's file in a sidecar that has it as its nth.
 func classFile(n int, class string) string { return fmt.Sprintf("class-%02d-%s.conf", n, class) }
 
-// The tables of a generated file, written in the order of their fields.
+// The tables of a generated file.
 type (
-	file struct {
-		Agent  *agentTable       `toml:"agent,omitempty"`
-		Inputs *inputTables      `toml:"inputs,omitempty"`
-		Output *outputTables     `toml:"outputs,omitempty"`
-		Tags   map[string]string `toml:"global_tags,omitempty"`
-		// Journal is a table of the agent holdfast only.
-		Journal *journalTable `toml:"journal,omitempty"`
-	}
 	agentTable struct {
 		Interval string `toml:"interval"`
-	}
-	inputTables struct {
-		Prometheus []prometheusInput `toml:"prometheus,omitempty"`
-		Internal   []struct{}        `toml:"internal,omitempty"`
 	}
 	prometheusInput struct {
 		URLs          []string `toml:"urls"`
 		Interval      string   `toml:"interval,omitempty"`
-		MetricVersion int      `toml:"metric_version,omitempty"`
+		MetricVersion int      `toml:"metric_version,omitzero"`
 		NamePass      []string `toml:"namepass,omitempty"`
 		Username      string   `toml:"username,omitempty"`
 		Password      string   `toml:"password,omitempty"`
@@ -58,10 +45,7 @@ type (
 		TLSServerName string   `toml:"tls_server_name,omitempty"`
 		TLSSkipVerify bool     `toml:"insecure_skip_verify,omitempty"`
 	}
-	outputTables struct {
-		Discard []discardOutput `toml:"discard,omitempty"`
-		Health  []healthOutput  `toml:"health,omitempty"`
-	}
+	// discardOutput and healthOutput drop every point before it is buffered.
 	discardOutput struct {
 		NameDrop []string `toml:"namedrop"`
 	}
@@ -69,42 +53,55 @@ type (
 		ServiceAddress string   `toml:"service_address"`
 		NameDrop       []string `toml:"namedrop"`
 	}
+	// journalTable is known to the agent holdfast only.
 	journalTable struct {
 		MaxBytes int64 `toml:"max_bytes"`
 	}
 )
 
-const generatedHead = "# Generated from the annotations of this pod by holdfast-operator.\n\n"
-
 // generate writes the file that the annotations ask for. It holds no credentials: where there are some, it names a variable or a path.
 func (r *request) generate() (string, error) {
-	f := file{Tags: r.tagTable()}
-	if in := (inputTables{Prometheus: r.prometheus()}); r.internal {
-		in.Internal = []struct{}{{}}
-		f.Inputs = &in
-	} else if in.Prometheus != nil {
-		f.Inputs = &in
-	}
+	w := &writer{}
+	w.text.WriteString("# Generated from the annotations of this pod by holdfast-operator.\n")
 	if r.asked.Interval != "" && r.asked.Scrape == nil {
-		f.Agent = &agentTable{Interval: r.asked.Interval}
+		w.table("[agent]", agentTable{r.asked.Interval})
 	}
-	if r.spec.Agent == v1alpha1.AgentHoldfast {
-		if b := r.spec.Buffer; b != nil && b.Size != nil {
-			f.Journal = &journalTable{MaxBytes: b.Size.Value()}
-		}
-	} else {
+	if in := r.prometheus(); in != nil {
+		w.table("[[inputs.prometheus]]", in)
+	}
+	if r.internal {
+		w.table("[[inputs.internal]]", struct{}{})
+	}
+	all := []string{"*"}
+	switch {
+	case r.spec.Agent != v1alpha1.AgentHoldfast:
 		// An agent without an output ends. With this one, which is given nothing, it waits for the class's file to appear.
-		f.Output = &outputTables{Discard: []discardOutput{{NameDrop: []string{"*"}}}}
+		w.table("[[outputs.discard]]", discardOutput{all})
 		if r.spec.HealthPort != 0 {
-			f.Output.Health = []healthOutput{{ServiceAddress: fmt.Sprintf("http://:%d", r.spec.HealthPort), NameDrop: []string{"*"}}}
+			w.table("[[outputs.health]]", healthOutput{fmt.Sprintf("http://:%d", r.spec.HealthPort), all})
 		}
+	case r.spec.Buffer != nil && r.spec.Buffer.Size != nil:
+		w.table("[journal]", journalTable{r.spec.Buffer.Size.Value()})
 	}
-	var b bytes.Buffer
-	b.WriteString(generatedHead)
-	if err := toml.NewEncoder(&b).Encode(f); err != nil {
-		return "", fmt.Errorf("writing the configuration: %w", err)
+	if tags := r.tagTable(); len(tags) > 0 {
+		w.table("[global_tags]", tags)
 	}
-	return b.String(), nil
+	return w.text.String(), w.err
+}
+
+// writer writes tables one after the other.
+type writer struct {
+	text strings.Builder
+	err  error
+}
+
+func (w *writer) table(header string, options any) {
+	w.text.WriteString("\n" + header + "\n")
+	e := toml.NewEncoder(&w.text)
+	e.Indent = ""
+	if err := e.Encode(options); err != nil && w.err == nil {
+		w.err = fmt.Errorf("writing the table %s: %w", header, err)
+	}
 }
 
 // Variables and paths that a generated file names for credentials.
@@ -116,15 +113,15 @@ const (
 	tlsDirectory     = scrapeDirectory + "/tls"
 )
 
-func (r *request) prometheus() []prometheusInput {
+func (r *request) prometheus() *prometheusInput {
 	if r.container == IstioName {
-		return []prometheusInput{{URLs: []string{"http://127.0.0.1:15090/stats/prometheus"}}}
+		return &prometheusInput{URLs: []string{"http://127.0.0.1:15090/stats/prometheus"}}
 	}
 	s := r.asked.Scrape
 	if s == nil {
 		return nil
 	}
-	in := prometheusInput{URLs: s.URLs(), Interval: r.asked.Interval, MetricVersion: s.MetricVersion, NamePass: s.NamePass}
+	in := &prometheusInput{URLs: s.URLs(), Interval: r.asked.Interval, MetricVersion: s.MetricVersion, NamePass: s.NamePass}
 	if s.BasicAuthSecret != "" {
 		in.Username, in.Password = "${"+usernameVariable+"}", "${"+passwordVariable+"}"
 	}
@@ -140,7 +137,7 @@ func (r *request) prometheus() []prometheusInput {
 			}
 		}
 	}
-	return []prometheusInput{in}
+	return in
 }
 
 // tagTable returns the tags; a value that the kubelet knows comes by a variable.
