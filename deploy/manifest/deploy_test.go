@@ -23,7 +23,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/deploy/manifest"
 )
 
-const operator = "holdfast-operator"
+const operatorName = "holdfast-operator"
 
 // read reads a manifest of deploy/.
 func read(t *testing.T, file string) []manifest.Document {
@@ -84,7 +84,7 @@ func TestOperatorTouchesSecretsByNameOnly(t *testing.T) {
 			t.Errorf("a rule for every Secret: %+v", r)
 		}
 	}
-	cluster := manifest.Find[*rbacv1.ClusterRole](docs, operator)
+	cluster := manifest.Find[*rbacv1.ClusterRole](docs, operatorName)
 	for _, r := range cluster.Rules {
 		if slices.Contains(r.Resources, "secrets") && !slices.Equal(r.ResourceNames, []string{"holdfast-classes"}) {
 			t.Errorf("in all namespaces: %v, want holdfast-classes alone", r.ResourceNames)
@@ -105,7 +105,7 @@ func TestOperatorCannotChangeWhatPodsRun(t *testing.T) {
 				t.Errorf("too much: %+v", r)
 			case slices.Contains([]string{"roles", "clusterroles", "rolebindings", "clusterrolebindings", "serviceaccounts/token"}, resource):
 				t.Errorf("a way to more rights: %+v", r)
-			case resource == "mutatingwebhookconfigurations" && !slices.Equal(r.ResourceNames, []string{operator}):
+			case resource == "mutatingwebhookconfigurations" && !slices.Equal(r.ResourceNames, []string{operatorName}):
 				t.Errorf("other people's webhooks: %+v", r)
 			}
 		}
@@ -160,7 +160,7 @@ func upgrade[T runtime.Object](t *testing.T, old, next, live T) T {
 }
 
 func TestUpgradeLeavesTheCABundle(t *testing.T) {
-	webhook := manifest.Find[*admissionregistrationv1.MutatingWebhookConfiguration](read(t, "holdfast-operator.yaml"), operator)
+	webhook := manifest.Find[*admissionregistrationv1.MutatingWebhookConfiguration](read(t, "holdfast-operator.yaml"), operatorName)
 	if len(webhook.Webhooks[0].ClientConfig.CABundle) > 0 {
 		t.Fatal("the manifest has a bundle")
 	}
@@ -185,7 +185,7 @@ func asJSON(t *testing.T, v any) []byte {
 }
 
 func TestOnlyAnnotatedPodsReachTheWebhook(t *testing.T) {
-	w := manifest.Find[*admissionregistrationv1.MutatingWebhookConfiguration](read(t, "holdfast-operator.yaml"), operator).Webhooks[0]
+	w := manifest.Find[*admissionregistrationv1.MutatingWebhookConfiguration](read(t, "holdfast-operator.yaml"), operatorName).Webhooks[0]
 	env, err := cel.NewEnv(cel.Variable("object", cel.DynType))
 	if err != nil {
 		t.Fatal(err)
@@ -224,7 +224,7 @@ func TestOnlyAnnotatedPodsReachTheWebhook(t *testing.T) {
 }
 
 func TestWebhookAsksForPodCreationOutsideSystemNamespaces(t *testing.T) {
-	w := manifest.Find[*admissionregistrationv1.MutatingWebhookConfiguration](read(t, "holdfast-operator.yaml"), operator).Webhooks[0]
+	w := manifest.Find[*admissionregistrationv1.MutatingWebhookConfiguration](read(t, "holdfast-operator.yaml"), operatorName).Webhooks[0]
 	r := w.Rules[0]
 	if len(w.Rules) != 1 || !slices.Equal(r.Resources, []string{"pods"}) || len(r.Operations) != 1 || r.Operations[0] != admissionregistrationv1.Create {
 		t.Errorf("rules %+v", w.Rules)
@@ -236,7 +236,7 @@ func TestWebhookAsksForPodCreationOutsideSystemNamespaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for namespace, want := range map[string]bool{"shop": true, "kube-system": false, operator: false} {
+	for namespace, want := range map[string]bool{"shop": true, "kube-system": false, operatorName: false} {
 		if got := selector.Matches(labels.Set{corev1.LabelMetadataName: namespace}); got != want {
 			t.Errorf("%s: %v", namespace, got)
 		}
@@ -248,11 +248,11 @@ func TestWebhookAsksForPodCreationOutsideSystemNamespaces(t *testing.T) {
 
 func TestOperatorsPodsMeetPodSecurityRestricted(t *testing.T) {
 	docs := read(t, "holdfast-operator.yaml")
-	ns := manifest.Find[*corev1.Namespace](docs, operator)
+	ns := manifest.Find[*corev1.Namespace](docs, operatorName)
 	if ns.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
 		t.Errorf("the namespace's labels are %v", ns.Labels)
 	}
-	pod := manifest.Find[*appsv1.Deployment](docs, operator).Spec.Template.Spec
+	pod := manifest.Find[*appsv1.Deployment](docs, operatorName).Spec.Template.Spec
 	checkTight(t, pod)
 	if pod.HostNetwork || pod.HostPID || pod.HostIPC {
 		t.Error("the pod uses a namespace of the host")
@@ -288,7 +288,7 @@ func checkTight(t *testing.T, pod corev1.PodSpec) {
 }
 
 func TestCheckerHasNoToken(t *testing.T) {
-	pod := manifest.Find[*appsv1.Deployment](read(t, "holdfast-operator.yaml"), operator).Spec.Template.Spec
+	pod := manifest.Find[*appsv1.Deployment](read(t, "holdfast-operator.yaml"), operatorName).Spec.Template.Spec
 	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
 		t.Error("a token is mounted in every container")
 	}
@@ -302,15 +302,15 @@ func TestCheckerHasNoToken(t *testing.T) {
 
 func TestEverythingPointsAtTheOperatorsPods(t *testing.T) {
 	docs := read(t, "holdfast-operator.yaml")
-	template := manifest.Find[*appsv1.Deployment](docs, operator).Spec.Template
+	template := manifest.Find[*appsv1.Deployment](docs, operatorName).Spec.Template
 	pod := labels.Set(template.Labels)
-	service := manifest.Find[*corev1.Service](docs, operator)
+	service := manifest.Find[*corev1.Service](docs, operatorName)
 	if !labels.SelectorFromSet(service.Spec.Selector).Matches(pod) {
 		t.Error("the Service does not select the pods")
 	}
 	for selector, s := range map[string]*metav1.LabelSelector{
-		"Deployment":          manifest.Find[*appsv1.Deployment](docs, operator).Spec.Selector,
-		"PodDisruptionBudget": manifest.Find[*policyv1.PodDisruptionBudget](docs, operator).Spec.Selector,
+		"Deployment":          manifest.Find[*appsv1.Deployment](docs, operatorName).Spec.Selector,
+		"PodDisruptionBudget": manifest.Find[*policyv1.PodDisruptionBudget](docs, operatorName).Spec.Selector,
 		"spread":              template.Spec.TopologySpreadConstraints[0].LabelSelector,
 		"anti-affinity":       template.Spec.Affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution[0].PodAffinityTerm.LabelSelector,
 	} {
@@ -340,7 +340,7 @@ func TestEverythingPointsAtTheOperatorsPods(t *testing.T) {
 			t.Errorf("no %s among the arguments", want)
 		}
 	}
-	ref := manifest.Find[*admissionregistrationv1.MutatingWebhookConfiguration](docs, operator).Webhooks[0].ClientConfig.Service
+	ref := manifest.Find[*admissionregistrationv1.MutatingWebhookConfiguration](docs, operatorName).Webhooks[0].ClientConfig.Service
 	if ref.Name != service.Name || ref.Namespace != service.Namespace || *ref.Port != service.Spec.Ports[0].Port || *ref.Path != "/mutate-v1-pod" {
 		t.Errorf("the webhook is at %+v", ref)
 	}

@@ -180,13 +180,14 @@ var variants = [][]string{
 
 func TestMistypedValueIsRefused(t *testing.T) {
 	for set, want := range map[string]string{
-		"replicaCounts=3":                "replicaCounts",
-		"sidecar.imge=x":                 "imge",
-		"recheck.mode=evcit":             "recheck",
-		"image.digest=latest":            "digest",
-		"webhook.timeoutSeconds=31":      "timeoutSeconds",
-		"daemonset.kubelet.nodeProxy=no": "nodeProxy",
-		"recheck.interval=5":             "interval",
+		"replicaCounts=3":                                     "replicaCounts",
+		"sidecar.imge=x":                                      "imge",
+		"recheck.mode=evcit":                                  "recheck",
+		"image.digest=latest":                                 "digest",
+		"webhook.timeoutSeconds=31":                           "timeoutSeconds",
+		"daemonset.kubelet.nodeProxy=no":                      "nodeProxy",
+		"recheck.interval=5":                                  "interval",
+		"image.repository=quay.io/influxdb/telegraf-operator": "image.repository",
 	} {
 		_, err := render(t, "--set", set)
 		if err == nil || !strings.Contains(err.Error(), want) {

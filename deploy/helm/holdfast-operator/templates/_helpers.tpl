@@ -39,6 +39,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "holdfast-operator.image" -}}
+{{- if hasSuffix "/telegraf-operator" .Values.image.repository }}
+{{- fail "image.repository is telegraf-operator's: leave it out of the values that were copied" }}
+{{- end }}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}
