@@ -186,7 +186,7 @@ func (op *Operator) addDelivery(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := &deliver.Controller{Client: op.manager.GetClient(), Live: op.manager.GetAPIReader(), Owner: owner,
+	c := &deliver.Controller{Client: op.manager.GetClient(), Live: op.manager.GetAPIReader(), Builder: op.builder, Checker: checkers(op.o.Checkers)[v1alpha1.AgentTelegraf], Owner: owner,
 		Classes: &delivery{registry: op.registry, report: op.reporter.SetUsage, namespaces: map[string]map[class.Key]deliver.Count{}}, Recorder: op.recorder(), Logger: op.o.Logger, Grace: deliver.DefaultGrace, Now: time.Now}
 	return c.Setup(op.manager, op.changes.out, ctrlmetrics.Registry)
 }

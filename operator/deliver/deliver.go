@@ -20,6 +20,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/holdfast-telemetry/holdfast/operator/agent"
+	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 )
 
 // FieldOwner is the name under which the operator applies objects.
@@ -55,6 +58,10 @@ type Controller struct {
 	// Live reads from the API server.
 	Live    client.Reader
 	Classes Classes
+	// Builder writes configurations anew when annotations were edited.
+	Builder *sidecar.Builder
+	// Checker says whether Telegraf accepts a pod's raw inputs; nil when there is none to ask.
+	Checker agent.Checker
 	// Owner is the definition that owns the Secrets.
 	Owner    metav1.OwnerReference
 	Recorder events.EventRecorder
@@ -63,8 +70,9 @@ type Controller struct {
 	Grace time.Duration
 	Now   func() time.Time
 
-	metrics *metrics
-	memory  memory
+	metrics   *metrics
+	memory    memory
+	inspected inspected
 }
 
 type metrics struct {
