@@ -18,7 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/holdfast-telemetry/holdfast/operator/agent"
@@ -64,7 +64,7 @@ type Controller struct {
 	Checker agent.Checker
 	// Owner is the definition that owns the Secrets.
 	Owner    metav1.OwnerReference
-	Recorder events.EventRecorder
+	Recorder record.EventRecorder
 	Logger   *slog.Logger
 	// Grace is how long a class stays in a namespace after its last pod.
 	Grace time.Duration
