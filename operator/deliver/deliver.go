@@ -42,6 +42,8 @@ type Text struct {
 
 // Classes is where the texts are.
 type Classes interface {
+	// Known is closed once the texts are there: before, one that is missing may only be late.
+	Known() <-chan struct{}
 	// Text returns the last good text of a class as a namespace sees it. ok is false when there is none.
 	Text(namespace, class string) (text Text, ok bool)
 	// Report tells how many pods of a namespace have a class, and how many of those were delivered the text in use.
