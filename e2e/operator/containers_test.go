@@ -92,7 +92,10 @@ func TestAnnotationsOfTheContainer(t *testing.T) {
 		// Was: the same, with a line in the operator's log and nothing for the author.
 		{name: "limits-cpu that is no quantity is the default", annotations: with("limits-cpu", "much"), warning: `"much" is not a quantity`,
 			look: has("telegraf", resources, "10m 10Mi of 200m 200Mi")},
-		{name: "limits-cpu that is empty is left out", annotations: with("limits-cpu", "", "requests-memory", ""), look: has("telegraf", resources, "10m - of - 200Mi")},
+		{name: "limits-cpu that is empty is left out", annotations: with("limits-cpu", ""), look: has("telegraf", resources, "10m 10Mi of - 200Mi")},
+		// A request that is left out is the limit, says the API server; without a limit there is none.
+		{name: "requests-memory that is empty is left out", annotations: with("requests-memory", ""), look: has("telegraf", resources, "10m 200Mi of 200m 200Mi")},
+		{name: "memory without any bound", annotations: with("requests-memory", "", "limits-memory", ""), look: has("telegraf", resources, "10m - of 200m -")},
 		{name: "requests-cpu above the limit", annotations: with("requests-cpu", "2"), refusal: "the request of 2 cpu is above the limit of 200m"},
 
 		{name: "env-literal", annotations: with("env-literal-A", "x y"), look: has("telegraf", variable("A"), `{"name":"A","value":"x y"}`)},

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -152,25 +151,6 @@ func settled(t *testing.T) {
 	in := cluster.Namespace(t, nil)
 	create(t, in, annotated("fence", "internal", "true"))
 	delivered(t, in, "default", "outputs.file")
-}
-
-// eventOn waits for an event about an object, and returns it.
-func eventOn(t *testing.T, namespace, kind, name, reason, words string) (found corev1.Event) {
-	t.Helper()
-	eventually(t, 30*time.Second, func() error {
-		list, err := cluster.Client().CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{
-			FieldSelector: "involvedObject.kind=" + kind + ",involvedObject.name=" + name})
-		if err != nil {
-			return err
-		}
-		i := slices.IndexFunc(list.Items, func(e corev1.Event) bool { return e.Reason == reason && strings.Contains(e.Message, words) })
-		if i < 0 {
-			return fmt.Errorf("no event %s on %s %s says %q, among %d", reason, kind, name, words, len(list.Items))
-		}
-		found = list.Items[i]
-		return nil
-	})
-	return found
 }
 
 // metric is the value of a series as it is written, such as name{label="value"}; "" when there is none.
