@@ -30,6 +30,11 @@ var ErrForeignSecret = errors.New("a Secret that the operator has not made has i
 
 // Reconcile brings one namespace in order: its Secret, then the labels of its pods.
 func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	select {
+	case <-c.Classes.Known():
+	case <-ctx.Done():
+		return reconcile.Result{}, ctx.Err()
+	}
 	result, err := c.reconcile(ctx, req.Name)
 	if err != nil {
 		c.metrics.failures.WithLabelValues(req.Name).Inc()
@@ -130,7 +135,7 @@ func (c *Controller) deliver(ctx context.Context, namespace string, space *space
 		return texts, c.remove(ctx, namespace, space, secret)
 	}
 	delivered := strings.Join(pairs, ",")
-	if secret != nil && secret.Annotations[deliveredAnnotation] == delivered && (space.version == "" && complete || space.version == secret.ResourceVersion) {
+	if secret != nil && secret.Annotations[deliveredAnnotation] == delivered && space.version == secret.ResourceVersion {
 		return texts, nil
 	}
 	data := map[string][]byte{}

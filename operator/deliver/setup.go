@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,16 +57,31 @@ func strip(object any) (any, error) {
 		Name: o.Name, Namespace: o.Namespace, UID: o.UID, ResourceVersion: o.ResourceVersion, CreationTimestamp: o.CreationTimestamp,
 		DeletionTimestamp: o.DeletionTimestamp, OwnerReferences: o.OwnerReferences, Labels: ourLabels(o.Labels),
 	}}
-	for _, key := range []string{deliveredAnnotation, sidecar.StatusAnnotation} {
-		if v, ok := o.Annotations[key]; ok {
-			if kept.Annotations == nil {
-				kept.Annotations = map[string]string{}
-			}
-			kept.Annotations[key] = v
-		}
-	}
+	kept.Annotations = ourAnnotations(o.Annotations)
 	return kept, nil
 }
+
+// ourAnnotations keeps short ones only, and of long ones what is to be known of them.
+func ourAnnotations(all map[string]string) map[string]string {
+	ours := map[string]string{}
+	for _, key := range []string{deliveredAnnotation, sidecar.StatusAnnotation, sidecar.SourceAnnotation, sidecar.HashAnnotation} {
+		if v, ok := all[key]; ok {
+			ours[key] = v
+		}
+	}
+	if _, ok := ours[sidecar.SourceAnnotation]; ok {
+		ours[presentSource] = sidecar.SourceHash(all)
+	}
+	for key := range all {
+		if strings.HasPrefix(key, annotation.Written) && strings.HasSuffix(key, inputsSuffix) {
+			ours[hasInputs] = ""
+		}
+	}
+	return ours
+}
+
+// inputsSuffix ends the keys of annotations with raw inputs.
+var inputsSuffix = strings.TrimPrefix(sidecar.InputsAnnotation(""), annotation.Written)
 
 func ourLabels(all map[string]string) map[string]string {
 	ours := map[string]string{}
@@ -95,6 +111,12 @@ func (c *Controller) Setup(m manager.Manager, changes <-chan event.GenericEvent,
 		return err
 	}
 	if err := c.setupNotices(m); err != nil {
+		return err
+	}
+	if err := c.setupFollow(m); err != nil {
+		return err
+	}
+	if err := c.setupInspect(m); err != nil {
 		return err
 	}
 	return ctl.Watch(source.Channel(changes, handler.EnqueueRequestsFromMapFunc(c.namespaces)))

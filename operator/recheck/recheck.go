@@ -22,7 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/holdfast-telemetry/holdfast/operator/annotation"
@@ -47,7 +47,7 @@ type Rechecker struct {
 	// Client evicts.
 	Client   client.Client
 	Builder  *sidecar.Builder
-	Recorder events.EventRecorder
+	Recorder record.EventRecorder
 	Logger   *slog.Logger
 	Mode     Mode
 	// Interval is how often it looks. It also looks Settle after Trigger was called.

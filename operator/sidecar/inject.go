@@ -42,14 +42,32 @@ func (b *Builder) Inject(raw []byte, namespace string) (*Injection, error) {
 				w.warn("%s", problem)
 			}
 		}
-		w.sidecar(containerName(s.Name), func() (*request, *refusal) { return b.resolve(namespace, s) })
 	}
-	if _, proxy := p.Metadata.Annotations[istioStatus]; b.Istio && proxy {
-		w.sidecar(IstioName, func() (*request, *refusal) { return b.istio(namespace, asked.Istio) })
+	for _, r := range b.requests(namespace, asked, p) {
+		w.sidecar(r.request, r.refused)
 	}
 	w.finish()
 	w.Patch = w.patch.operations
 	return &w.Injection, nil
+}
+
+// resolved is a request, or why there is no such sidecar.
+type resolved struct {
+	request *request
+	refused *refusal
+}
+
+// requests are the sidecars that a pod asks for, Istio's last.
+func (b *Builder) requests(namespace string, asked *annotation.Request, p *pod) (all []resolved) {
+	for _, s := range asked.Sidecars {
+		r, refused := b.resolve(namespace, s)
+		all = append(all, resolved{r, refused})
+	}
+	if _, proxy := p.Metadata.Annotations[istioStatus]; b.Istio && proxy {
+		r, refused := b.istio(namespace, asked.Istio)
+		all = append(all, resolved{r, refused})
+	}
+	return all
 }
 
 // work is the injection of one pod.
@@ -75,9 +93,9 @@ func (w *work) warn(format string, args ...any) {
 }
 
 // sidecar adds one sidecar, or notes why not. One that an earlier call has added stays as it is.
-func (w *work) sidecar(name string, resolve func() (*request, *refusal)) {
+func (w *work) sidecar(r *request, refused *refusal) {
+	name := r.container
 	present := w.pod.ours(name)
-	r, refused := resolve()
 	if refused == nil && !present {
 		refused = w.add(r)
 	}
@@ -107,7 +125,7 @@ func (w *work) add(r *request) *refusal {
 	if refused != nil {
 		return refused
 	}
-	annotations := map[string]string{ConfigAnnotation(r.container): r.conf}
+	annotations := map[string]string{ConfigAnnotation(r.container): r.conf, shapeAnnotation(r.container): r.shape()}
 	if r.asked.Inputs != "" {
 		annotations[InputsAnnotation(r.container)] = r.asked.Inputs
 	}
@@ -140,17 +158,17 @@ func (w *work) finish() {
 		return
 	}
 	injected := false
-	var texts, confs []string
+	var texts []string
+	var hash configHash
 	for _, o := range w.Outcomes {
 		injected = injected || o.Reason == Injected
 		texts = append(texts, o.status())
-		for _, f := range o.Files {
-			confs = append(confs, o.Container, f.Name, f.Text)
-		}
+		hash.add(o.Container, o.Files)
 	}
 	status := map[string]string{StatusAnnotation: strings.Join(texts, "; ")}
 	if injected {
-		status[HashAnnotation] = class.Hash([]byte(strings.Join(confs, "\x00")))
+		status[HashAnnotation] = hash.sum()
+		status[SourceAnnotation] = SourceHash(w.pod.Metadata.Annotations)
 	}
 	w.patch.annotate(status)
 	w.patch.label(InjectedLabel, fmt.Sprint(injected))
@@ -176,6 +194,19 @@ func (r *request) files() []File {
 	}
 	return files
 }
+
+// configHash is the hash of the pod's own part of its configuration.
+type configHash struct{ text []byte }
+
+func (h *configHash) add(container string, files []File) {
+	for _, f := range files {
+		for _, s := range []string{container, f.Name, f.Text} {
+			h.text = append(append(h.text, s...), 0)
+		}
+	}
+}
+
+func (h *configHash) sum() string { return class.Hash(h.text) }
 
 // patch collects operations that only add.
 type patch struct {
