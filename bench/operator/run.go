@@ -55,6 +55,9 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 			err = fmt.Errorf("%w\nthe end of the operator's log:\n%s", err, end(b.in.Replicas[0].Log(), 4000))
 		}
 	}()
+	if _, err := b.in.AddReplica(ctx); err != nil { // now that the first one leads
+		return err
+	}
 	if b.start, err = b.apiserver(ctx); err != nil {
 		return err
 	}
@@ -85,13 +88,8 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 
 func end(text string, size int) string { return text[max(0, len(text)-size):] }
 
-// empty is the memory of both replicas without any pod. The second one is started here, so that the first one leads.
-func (b *bench) empty(ctx context.Context) error {
-	if _, err := b.in.AddReplica(ctx); err != nil {
-		return err
-	}
-	return b.memory(ctx, "without pods")
-}
+// empty is the memory of both replicas without any pod.
+func (b *bench) empty(ctx context.Context) error { return b.memory(ctx, "without pods") }
 
 // load makes the pods, all of which must be injected.
 func (b *bench) load(ctx context.Context) error {
