@@ -139,7 +139,8 @@ func (op *Operator) makeManager(context.Context) error {
 // addEvents records events. The older of the two kinds: the newer folds events of one reason into the first one's text, however they
 // differ, and what is told here is in the text.
 func (op *Operator) addEvents(scheme *runtime.Scheme) error {
-	broadcaster := record.NewBroadcaster()
+	// All classes of a Secret are told about on that one object, whose events the usual bounds would soon drop: 25, then one in 5 minutes.
+	broadcaster := record.NewBroadcasterWithCorrelatorOptions(record.CorrelatorOptions{BurstSize: 100, QPS: 1.0 / 10, MaxEvents: 100})
 	op.recorder = broadcaster.NewRecorder(scheme, corev1.EventSource{Component: "holdfast-operator"})
 	return op.manager.Add(everywhere(func(ctx context.Context) error {
 		broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: op.client.CoreV1().Events("")})

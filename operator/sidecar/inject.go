@@ -30,7 +30,7 @@ func (b *Builder) Inject(raw []byte, namespace string) (*Injection, error) {
 	}
 	asked := annotation.Parse(p.Metadata.Annotations)
 	if asked == nil {
-		return &Injection{}, nil
+		asked = &annotation.Request{} // a pod with Istio's proxy gets a sidecar without asking
 	}
 	w := &work{Builder: b, pod: p, namespace: namespace, patch: newPatch(p)}
 	for _, problem := range asked.Problems {
@@ -49,6 +49,13 @@ func (b *Builder) Inject(raw []byte, namespace string) (*Injection, error) {
 	w.finish()
 	w.Patch = w.patch.operations
 	return &w.Injection, nil
+}
+
+// Asks says whether a pod with such annotations may get a sidecar.
+func (b *Builder) Asks(annotations map[string]string) bool {
+	asked := annotation.Parse(annotations)
+	_, proxy := annotations[istioStatus]
+	return b.Istio && proxy || asked != nil && len(asked.Sidecars) > 0
 }
 
 // resolved is a request, or why there is no such sidecar.
@@ -170,6 +177,7 @@ func (w *work) finish() {
 		status[HashAnnotation] = hash.sum()
 		status[SourceAnnotation] = SourceHash(w.pod.Metadata.Annotations)
 	}
+	w.Again = w.pod.Metadata.Annotations[StatusAnnotation] == status[StatusAnnotation]
 	w.patch.annotate(status)
 	w.patch.label(InjectedLabel, fmt.Sprint(injected))
 }

@@ -78,8 +78,10 @@ func (h *Handler) Handle(_ context.Context, req admission.Request) (resp admissi
 
 func (h *Handler) answer(req admission.Request, in *sidecar.Injection) admission.Response {
 	for _, o := range in.Outcomes {
-		h.count(req, string(o.Reason))
-		h.logger.Info("sidecar", "namespace", req.Namespace, "pod", podName(req), "container", o.Container, "result", o.Reason, "message", o.Message)
+		if !in.Again {
+			h.count(req, string(o.Reason))
+			h.logger.Info("sidecar", "namespace", req.Namespace, "pod", podName(req), "container", o.Container, "result", o.Reason, "message", o.Message)
+		}
 		if h.deny && o.Reason != sidecar.Injected && o.Reason != sidecar.ContainerExists {
 			resp := admission.Denied(fmt.Sprintf("no sidecar %s: %s", o.Container, o.Message))
 			resp.Warnings = in.Warnings
