@@ -23,8 +23,8 @@ import (
 	"github.com/holdfast-telemetry/holdfast/e2e/operator"
 )
 
-// setClass writes one class into the Secret of classes; a nil text removes it.
-func setClass(t *testing.T, c *kube.Cluster, name string, text *string) {
+// setClassIn writes one class into the Secret of classes; a nil text removes it.
+func setClassIn(t *testing.T, c *kube.Cluster, name string, text *string) {
 	t.Helper()
 	patch, err := json.Marshal(map[string]any{"data": map[string]any{name: nil}, "stringData": map[string]*string{name: text}})
 	if text != nil {
@@ -213,7 +213,7 @@ func TestRunningTelegrafTakesEveryChangeOfItsClass(t *testing.T) {
 			ns := cluster.Namespace(t, nil)
 			file := filepath.Join(t.TempDir(), "points")
 			class := "versioned-" + watch
-			setClass(t, cluster, class, versioned(file, 0))
+			setClassIn(t, cluster, class, versioned(file, 0))
 			t.Cleanup(func() { setClassLate(class) })
 			pod := awaitInjected(t, ns, annotated("app", "class", class, "inputs", "[[inputs.mem]]\n", "holdfast.dev/watch-config", watch))
 			awaitDelivered(t, cluster, ns, class, `"v0"`)
@@ -223,7 +223,7 @@ func TestRunningTelegrafTakesEveryChangeOfItsClass(t *testing.T) {
 			a.awaitFile(t, file, "version=v0", 20*time.Second)
 			var delivery, reload times
 			for n := 1; n <= refreshes; n++ {
-				setClass(t, cluster, class, versioned(file, n))
+				setClassIn(t, cluster, class, versioned(file, n))
 				delivery.add(awaitDelivered(t, cluster, ns, class, fmt.Sprintf(`"v%d"`, n)))
 				a.refresh(t)
 				reload.add(a.awaitFile(t, file, fmt.Sprintf("version=v%d", n), 20*time.Second))
@@ -271,7 +271,7 @@ func awaitInjected(t *testing.T, namespace string, pod *corev1.Pod) created {
 func TestTelegrafStartsBeforeItsClassIsThere(t *testing.T) {
 	ns := cluster.Namespace(t, nil)
 	file := filepath.Join(t.TempDir(), "points")
-	setClass(t, cluster, "late", versioned(file, 1))
+	setClassIn(t, cluster, "late", versioned(file, 1))
 	t.Cleanup(func() { setClassLate("late") })
 	pod := annotated("app", "class", "late", "inputs", "[[inputs.mem]]\n")
 	await(t, 20*time.Second, "the pod would get a sidecar", func(context.Context) error {
@@ -305,7 +305,7 @@ func TestTelegrafStartsBeforeItsClassIsThere(t *testing.T) {
 func TestBadTextNeverReachesARunningTelegraf(t *testing.T) {
 	ns := cluster.Namespace(t, nil)
 	file := filepath.Join(t.TempDir(), "points")
-	setClass(t, cluster, "spoilt", versioned(file, 1))
+	setClassIn(t, cluster, "spoilt", versioned(file, 1))
 	t.Cleanup(func() { setClassLate("spoilt") })
 	pod := awaitInjected(t, ns, annotated("app", "class", "spoilt", "inputs", "[[inputs.mem]]\n"))
 	awaitDelivered(t, cluster, ns, "spoilt", `"v1"`)
@@ -321,7 +321,7 @@ func TestBadTextNeverReachesARunningTelegraf(t *testing.T) {
 		"agent's bad time": "[agent]\n  interval = \"soon\"\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			setClass(t, cluster, "spoilt", &bad)
+			setClassIn(t, cluster, "spoilt", &bad)
 			await(t, 20*time.Second, "the class was refused", func(ctx context.Context) error {
 				n, err := metric(ctx, installed.Replicas[0], `holdfast_operator_classes{valid="false"}`)
 				if err == nil && n == 0 {
@@ -338,7 +338,7 @@ func TestBadTextNeverReachesARunningTelegraf(t *testing.T) {
 				t.Errorf("a bad text was delivered: %q", text)
 			}
 			again := versioned(file, 1)
-			setClass(t, cluster, "spoilt", again)
+			setClassIn(t, cluster, "spoilt", again)
 			await(t, 20*time.Second, "the class was good again", func(ctx context.Context) error {
 				n, err := metric(ctx, installed.Replicas[0], `holdfast_operator_classes{valid="false"}`)
 				if err == nil && n != 0 {
@@ -348,7 +348,7 @@ func TestBadTextNeverReachesARunningTelegraf(t *testing.T) {
 			})
 		})
 	}
-	setClass(t, cluster, "spoilt", versioned(file, 2))
+	setClassIn(t, cluster, "spoilt", versioned(file, 2))
 	awaitDelivered(t, cluster, ns, "spoilt", `"v2"`)
 	a.refresh(t)
 	a.awaitFile(t, file, "version=v2", 20*time.Second)
@@ -358,7 +358,7 @@ func TestBadTextNeverReachesARunningTelegraf(t *testing.T) {
 func TestTelegrafTakesTheChangesThatASlowKubeletWrites(t *testing.T) {
 	ns := cluster.Namespace(t, nil)
 	file := filepath.Join(t.TempDir(), "points")
-	setClass(t, cluster, "slowly", versioned(file, 0))
+	setClassIn(t, cluster, "slowly", versioned(file, 0))
 	t.Cleanup(func() { setClassLate("slowly") })
 	pod := awaitInjected(t, ns, annotated("app", "class", "slowly", "inputs", "[[inputs.mem]]\n"))
 	awaitDelivered(t, cluster, ns, "slowly", `"v0"`)
