@@ -1,10 +1,7 @@
 package sidecar
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -19,8 +16,11 @@ const istioStatus = "sidecar.istio.io/status"
 // maxAnnotations is the API server's bound for all annotations of an object, keys and values, in bytes.
 const maxAnnotations = 256 << 10
 
-// reserved is what of that is kept for what finish writes, in bytes.
-const reserved = len(HashAnnotation) + hashSize + len(StatusAnnotation) + 1<<10
+// written is the size of what finish writes for every pod but the words of the status, and reserved what is kept for all of it, in bytes.
+const (
+	written  = len(HashAnnotation) + len(SourceAnnotation) + 2*hashSize + len(StatusAnnotation)
+	reserved = written + 1<<10
+)
 
 // hashSize is the length of a hash, in bytes.
 const hashSize = 10
@@ -184,15 +184,15 @@ func (w *work) finish() {
 		hash.add(o.Container, o.Files)
 	}
 	// A pod whose own annotations fill the bound must not be refused for what is added to them.
-	room := maxAnnotations - w.patch.size - len(HashAnnotation) - len(SourceAnnotation) - 2*hashSize - len(StatusAnnotation)
-	if room > 0 {
-		written := map[string]string{StatusAnnotation: shorten(strings.Join(texts, "; "), room)}
+	if room := maxAnnotations - w.patch.size - written; room > 0 {
+		status := shorten(strings.Join(texts, "; "), room)
+		annotations := map[string]string{StatusAnnotation: status}
 		if _, copied := w.pod.Metadata.Annotations[HashAnnotation]; injected || copied {
-			written[HashAnnotation] = hash.sum()
-			written[SourceAnnotation] = SourceHash(w.pod.Metadata.Annotations)
+			annotations[HashAnnotation] = hash.sum()
+			annotations[SourceAnnotation] = SourceHash(w.pod.Metadata.Annotations)
 		}
-		w.Again = w.pod.Metadata.Annotations[StatusAnnotation] == written[StatusAnnotation]
-		w.patch.annotate(written)
+		w.Again = w.pod.Metadata.Annotations[StatusAnnotation] == status
+		w.patch.annotate(annotations)
 	}
 	w.patch.label(InjectedLabel, strconv.FormatBool(injected))
 }
@@ -230,86 +230,3 @@ func (h *configHash) add(container string, files []File) {
 }
 
 func (h *configHash) sum() string { return class.Hash(h.text) }
-
-// patch collects operations that only add.
-type patch struct {
-	pod        *pod
-	operations []Operation
-	lists      map[string]bool // those that exist, or that an operation makes
-	labels     map[string]string
-	// size is that of all annotations but those that finish writes, keys and values, in bytes.
-	size int
-}
-
-func newPatch(p *pod) *patch {
-	new := &patch{pod: p, labels: maps.Clone(p.Metadata.Labels), lists: map[string]bool{
-		"containers": p.Spec.Containers != nil, "initContainers": p.Spec.InitContainers != nil, "volumes": p.Spec.Volumes != nil}}
-	for key, value := range p.Metadata.Annotations {
-		if key != StatusAnnotation && key != HashAnnotation {
-			new.size += len(key) + len(value)
-		}
-	}
-	return new
-}
-
-func (p *patch) add(path string, value any) {
-	p.operations = append(p.operations, Operation{"add", path, value})
-}
-
-// append adds an element to a list of the pod's specification.
-func (p *patch) append(list string, element any) {
-	if p.lists[list] {
-		p.add("/spec/"+list+"/-", element)
-		return
-	}
-	p.lists[list] = true
-	p.add("/spec/"+list, []any{element})
-}
-
-// annotate adds annotations that differ from the pod's, in the order of their keys. The pod has some already, or it would not be here.
-func (p *patch) annotate(annotations map[string]string) {
-	p.size = p.sizeWith(annotations)
-	for _, key := range slices.Sorted(maps.Keys(annotations)) {
-		if p.pod.Metadata.Annotations[key] == annotations[key] {
-			continue
-		}
-		p.add("/metadata/annotations/"+escape(key), annotations[key])
-	}
-}
-
-func (p *patch) label(key, value string) {
-	if have, ok := p.labels[key]; ok && have == value {
-		return
-	}
-	if p.labels == nil {
-		p.labels = map[string]string{}
-		p.add("/metadata/labels", map[string]string{})
-	}
-	p.labels[key] = value
-	p.add("/metadata/labels/"+escape(key), value)
-}
-
-// sizeWith is the size with annotations that no earlier operation has added.
-func (p *patch) sizeWith(annotations map[string]string) int {
-	size := p.size
-	for key, value := range annotations {
-		if old, ok := p.pod.Metadata.Annotations[key]; ok {
-			size -= len(key) + len(old)
-		}
-		size += len(key) + len(value)
-	}
-	return size
-}
-
-var pointer = strings.NewReplacer("~", "~0", "/", "~1")
-
-// escape makes a key part of a JSON pointer (RFC 6901).
-func escape(key string) string { return pointer.Replace(key) }
-
-// Marshal encodes a patch; nil for one without operations.
-func Marshal(operations []Operation) ([]byte, error) {
-	if len(operations) == 0 {
-		return nil, nil
-	}
-	return json.Marshal(operations)
-}
