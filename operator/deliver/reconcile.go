@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,7 +26,7 @@ import (
 const deliveredAnnotation = annotation.Written + "classes"
 
 // ErrForeignSecret is the error of a namespace where something else has the Secret's name.
-var ErrForeignSecret = errors.New("a Secret that the operator has not made has its name: rename it, or label it " +
+var ErrForeignSecret = errors.New("the Secret " + sidecar.ClassesSecret + " of the namespace is not the operator's: delete it, or label it " +
 	ManagedBy + "=" + ManagedByValue + " to let the operator have it")
 
 // Reconcile brings the Secret of one namespace in order. The labels of its pods follow what is in it; see label.
@@ -60,13 +61,37 @@ func (c *Controller) reconcile(ctx context.Context, namespace string) (result re
 		return reconcile.Result{}, nil
 	}
 	if err != nil {
+		c.tellFailure(space, pods.Items, err)
 		return result, err
 	}
+	space.failure, space.told = "", nil
 	c.report(namespace, space, pods.Items, texts)
 	if len(space.needed) == 0 && len(pods.Items) == 0 {
 		c.memory.forget(namespace)
 	}
 	return result, err
+}
+
+// maxTold bounds the pods of a namespace that are told of one failure.
+const maxTold = 100
+
+// tellFailure says on pods that wait for their classes why they do: once for each reason, and only of failures that time alone does not
+// mend.
+func (c *Controller) tellFailure(space *space, pods []metav1.PartialObjectMetadata, err error) {
+	if !errors.Is(err, ErrForeignSecret) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+		return
+	}
+	if space.failure != err.Error() {
+		space.failure, space.told = err.Error(), map[types.UID]bool{}
+	}
+	for i := range pods {
+		pod := &pods[i]
+		if pod.DeletionTimestamp != nil || pod.Labels[sidecar.InjectedLabel] != "true" || space.told[pod.UID] || len(space.told) >= maxTold {
+			continue
+		}
+		space.told[pod.UID] = true
+		Tell(c.Recorder, pod, "NotDelivered", "the classes of the sidecar cannot be delivered: "+err.Error())
+	}
 }
 
 // classesOf returns the classes that injected pods have.
