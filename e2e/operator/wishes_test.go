@@ -104,8 +104,7 @@ func TestWish147SidecarMeetsTheRestrictedStandard(t *testing.T) {
 	in := cluster.Namespace(t, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
 	pod := func(name string, annotations ...string) *corev1.Pod {
 		p := annotated(name, append(annotations, "port", "8080", istioStatus, "{}")...)
-		p.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsNonRoot: new(true), RunAsUser: new(int64(1000)), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}}
-		p.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}}
+		confine(p)
 		return p
 	}
 	for name, annotations := range map[string][]string{"native": nil, "classic": {"holdfast.dev/mode", "container"}, "holdfast": {"holdfast.dev/agent", "holdfast"},
