@@ -29,7 +29,7 @@ const deliveredAnnotation = annotation.Written + "classes"
 var ErrForeignSecret = errors.New("the Secret " + sidecar.ClassesSecret + " of the namespace is not the operator's: delete it, or label it " +
 	ManagedBy + "=" + ManagedByValue + " to let the operator have it")
 
-// Reconcile brings one namespace in order: its Secret, then the labels of its pods.
+// Reconcile brings the Secret of one namespace in order. The labels of its pods follow what is in it; see label.
 func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	select {
 	case <-c.Classes.Known():
@@ -46,21 +46,15 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 
 func (c *Controller) reconcile(ctx context.Context, namespace string) (result reconcile.Result, err error) {
 	pods := podMetaList()
-	if err := c.Client.List(ctx, pods, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+	if err := c.Cache.List(ctx, pods, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return result, err
 	}
-	secret := secretMeta()
-	err = c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: sidecar.ClassesSecret}, secret)
-	if apierrors.IsNotFound(err) {
-		secret = nil
-	} else if err != nil {
+	secret, err := c.secret(ctx, namespace)
+	if err != nil {
 		return result, err
-	}
-	if secret != nil && secret.DeletionTimestamp != nil {
-		secret = nil
 	}
 	space := c.memory.of(namespace)
-	result.RequeueAfter = space.keep(classesOf(pods.Items), deliveredTo(secret), c.Now(), c.Grace)
+	result.RequeueAfter = space.keep(classesOf(pods.Items), slices.Collect(maps.Keys(deliveredTo(secret))), c.Now(), c.Grace)
 	texts, err := c.deliver(ctx, namespace, space, secret)
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		c.memory.forget(namespace)
@@ -71,7 +65,6 @@ func (c *Controller) reconcile(ctx context.Context, namespace string) (result re
 		return result, err
 	}
 	space.failure, space.told = "", nil
-	err = c.stamp(ctx, pods.Items, texts)
 	c.report(namespace, space, pods.Items, texts)
 	if len(space.needed) == 0 && len(pods.Items) == 0 {
 		c.memory.forget(namespace)
@@ -126,17 +119,18 @@ func podClasses(pod *metav1.PartialObjectMetadata) func(func(class, hash string)
 	}
 }
 
-// deliveredTo returns the classes that a Secret has.
-func deliveredTo(secret *metav1.PartialObjectMetadata) (classes []string) {
-	if secret == nil {
+// deliveredTo returns the classes that a Secret has, with the hashes of their texts.
+func deliveredTo(secret *metav1.PartialObjectMetadata) map[string]string {
+	if secret == nil || secret.Labels[ManagedBy] != ManagedByValue {
 		return nil
 	}
+	hashes := map[string]string{}
 	for pair := range strings.SplitSeq(secret.Annotations[deliveredAnnotation], ",") {
-		if class, _, ok := strings.Cut(pair, "="); ok {
-			classes = append(classes, class)
+		if class, hash, ok := strings.Cut(pair, "="); ok {
+			hashes[class] = hash
 		}
 	}
-	return classes
+	return hashes
 }
 
 // deliver makes the Secret of a namespace as it should be, and returns the texts that it has.
