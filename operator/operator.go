@@ -48,12 +48,6 @@ import (
 // kubeSystem is a namespace whose pods are left alone whatever the configuration says: the cluster needs them to run the operator.
 const kubeSystem = "kube-system"
 
-// Requests to the API server per second, and how many at once after a pause. Delivering a class to many namespaces needs some.
-const (
-	requestRate  = 100
-	requestBurst = 200
-)
-
 // Operator is one process.
 type Operator struct {
 	o        Options
@@ -94,7 +88,9 @@ func (op *Operator) connect(context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)
 	}
-	op.config.QPS, op.config.Burst = requestRate, requestBurst
+	// No rate of the client's own: what is written at once is bounded where it is written, and the API server's priority and fairness
+	// knows better than a number here how much it can take.
+	op.config.QPS = -1
 	op.config.UserAgent = "holdfast-operator"
 	op.client, err = kubernetes.NewForConfig(op.config)
 	return err
@@ -203,7 +199,7 @@ func (op *Operator) addDelivery(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := &deliver.Controller{Client: op.manager.GetClient(), Live: op.manager.GetAPIReader(), Builder: op.builder, Checker: checkers(op.o.Checkers)[v1alpha1.AgentTelegraf], Owner: owner,
+	c := &deliver.Controller{Client: op.manager.GetClient(), Cache: op.manager.GetCache(), Live: op.manager.GetAPIReader(), Builder: op.builder, Checker: checkers(op.o.Checkers)[v1alpha1.AgentTelegraf], Owner: owner,
 		Classes: &delivery{registry: op.registry, report: op.reporter.SetUsage, namespaces: map[string]map[class.Key]deliver.Count{}}, Recorder: op.recorder, Logger: op.o.Logger, Grace: deliver.DefaultGrace, Now: time.Now}
 	return c.Setup(op.manager, op.changes.out, ctrlmetrics.Registry)
 }

@@ -153,8 +153,8 @@ func settled(t *testing.T) {
 	delivered(t, in, "default", "outputs.file")
 }
 
-// metric is the value of a series as it is written, such as name{label="value"}; "" when there is none.
-func metric(t *testing.T, series string) string {
+// scraped is the value of a series as it is written, such as name{label="value"}; "" when there is none.
+func scraped(t *testing.T, series string) string {
 	t.Helper()
 	text, err := installed.Replicas[0].Scrape(t.Context())
 	if err != nil {

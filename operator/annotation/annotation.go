@@ -31,6 +31,8 @@ const (
 	Written = "sidecar.holdfast.dev/"
 	// ClassLabel is the prefix of the labels that name the hash of each class that a pod has.
 	ClassLabel = "class.holdfast.dev/"
+	// istio cannot be the name of a further sidecar: the one for Istio's proxy has it.
+	istio = "istio"
 )
 
 // Problem is something to tell the author of an annotation.
@@ -49,8 +51,10 @@ func (p Problem) String() string { return p.Key + ": " + p.Message }
 type Request struct {
 	// Sidecars are the telegraf sidecars, the one without a name first, the others by name.
 	Sidecars []Sidecar
-	// Istio are the resources of the sidecar that scrapes Istio's proxy, whose other settings are the operator's.
-	Istio Resources
+	// Istio are the resources of the sidecar that scrapes Istio's proxy, whose other settings are the operator's. NoIstio is set when the
+	// pod is not to have it: the first sidecar's switch is that of both.
+	Istio   Resources
+	NoIstio bool
 	// Problems belong to no sidecar: keys that mean nothing.
 	Problems []Problem
 }
@@ -82,14 +86,14 @@ type Sidecar struct {
 	Problems []Problem
 }
 
-// Fatal returns the first problem for which the sidecar must not be made, or nil.
-func (s *Sidecar) Fatal() *Problem {
-	for i := range s.Problems {
-		if s.Problems[i].Fatal {
-			return &s.Problems[i]
+// Fatal returns the problems for which the sidecar must not be made.
+func (s *Sidecar) Fatal() (fatal []Problem) {
+	for _, p := range s.Problems {
+		if p.Fatal {
+			fatal = append(fatal, p)
 		}
 	}
-	return nil
+	return fatal
 }
 
 // Scrape is a Prometheus input to generate.
@@ -128,9 +132,9 @@ func Parse(annotations map[string]string) *Request {
 		p := &parser{values: groups[name], sidecar: Sidecar{Name: name}}
 		p.parse()
 		if name == "" {
-			r.Istio = p.resources("istio-")
+			r.Istio, r.NoIstio = p.resources("istio-"), p.off
 		}
-		if p.known || p.sidecar.Fatal() != nil {
+		if p.known || len(p.sidecar.Fatal()) > 0 {
 			r.Sidecars = append(r.Sidecars, p.sidecar)
 		} else {
 			r.Problems = append(r.Problems, p.sidecar.Problems...)
@@ -177,7 +181,7 @@ func split(key string) (sidecar, short string, ok bool) {
 		return "", short, true
 	}
 	name, ok := strings.CutSuffix(prefix, further)
-	if !ok || len(validation.IsDNS1123Label(name)) > 0 {
+	if !ok || name == istio || len(validation.IsDNS1123Label(name)) > 0 {
 		return "", "", false
 	}
 	return name, short, true
@@ -195,9 +199,13 @@ func stray(key string) *Problem {
 	switch {
 	case strings.HasPrefix(key, Written), strings.HasPrefix(key, ClassLabel):
 		return nil
+	case key == prefix && key+"/" == Telegraf:
+		return &Problem{Key: key, Message: "is not a key: after a slash comes what is asked for, such as " + Telegraf + "port"}
 	case strings.HasSuffix(prefix, "telegraf.influxdata.com"):
 		return &Problem{Key: key, Message: "is not heeded: a further sidecar's keys begin with NAME.holdfast.dev/, such as " +
 			strings.SplitN(prefix, ".", 2)[0] + further + short}
+	case prefix+"/" == istio+further:
+		return &Problem{Key: key, Message: "is not heeded: no further sidecar can be called istio; the one for Istio's proxy is the operator's to switch on"}
 	case strings.HasSuffix(prefix, further[:len(further)-1]):
 		return &Problem{Key: key, Message: "is not heeded: before .holdfast.dev/ comes the name of a further sidecar, of lower case letters, digits and dashes"}
 	}

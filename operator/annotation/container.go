@@ -21,7 +21,7 @@ import (
 func (p *parser) container() (c Container) {
 	if v, ok := p.get("image"); ok {
 		if c.Image = strings.TrimSpace(v.text); c.Image == "" || strings.ContainsFunc(c.Image, unicode.IsSpace) {
-			p.fail(v, "%q is not an image", v.text)
+			p.fail(v, "%s is not an image", quote(v.text))
 		}
 	}
 	c.PullPolicy = corev1.PullPolicy(p.word("image-pull-policy", string(corev1.PullAlways), string(corev1.PullIfNotPresent), string(corev1.PullNever)))
@@ -39,20 +39,21 @@ func (p *parser) container() (c Container) {
 		c.HealthPort = new(int32(n))
 	}
 	if v, ok := p.get("security-context"); ok {
-		c.SecurityContext = new(corev1.SecurityContext)
-		if err := yaml.UnmarshalStrict([]byte(v.text), c.SecurityContext); err != nil {
-			p.fail(v, "is not a container's security context as JSON: %v", err)
+		if err := yaml.UnmarshalStrict([]byte(v.text), &c.SecurityContext); err != nil {
+			p.fail(v, "is not a container's security context as JSON: %s", shorten(err.Error()))
+		} else if c.SecurityContext == nil {
+			p.fail(v, "is empty; {} is a security context that says nothing")
 		}
 	}
 	if v, ok := p.get("buffer-volume"); ok {
 		if c.BufferVolume = strings.TrimSpace(v.text); len(validation.IsDNS1123Label(c.BufferVolume)) > 0 {
-			p.fail(v, "%q is not the name of a volume", v.text)
+			p.fail(v, "%s is not the name of a volume", quote(v.text))
 		}
 	}
 	if v, ok := p.get("buffer-size"); ok {
 		q, err := resource.ParseQuantity(strings.TrimSpace(v.text))
 		if err != nil || q.Sign() <= 0 {
-			p.fail(v, "%q is not a size, such as 512Mi", v.text)
+			p.fail(v, "%s is not a size, such as 512Mi", quote(v.text))
 		}
 		c.BufferSize = &q
 	}
@@ -71,7 +72,7 @@ func (p *parser) word(short string, words ...string) string {
 			return w
 		}
 	}
-	p.fail(v, "%q is none of %s", v.text, strings.Join(words, ", "))
+	p.fail(v, "%s is none of %s", quote(v.text), strings.Join(words, ", "))
 	return ""
 }
 
@@ -90,7 +91,7 @@ func (p *parser) resources(prefix string) Resources {
 		}
 		q, err := resource.ParseQuantity(text)
 		if err != nil || q.Sign() < 0 {
-			p.warn(v, "%q is not a quantity, such as 100m or 64Mi; the default is used", v.text)
+			p.warn(v, "%s is not a quantity, such as 100m or 64Mi; the default is used", quote(v.text))
 			continue
 		}
 		r[name] = Amount{Quantity: q}
@@ -107,14 +108,20 @@ func (p *parser) named(prefix string, read func(name string, v value)) {
 	}
 }
 
-// env reads the variables: field references, literals, ConfigMaps and Secrets.
+// env reads the variables: field references, literals, ConfigMaps and Secrets. Of two of a name the later kind wins, as in
+// telegraf-operator.
 func (p *parser) env() (env []corev1.EnvVar) {
+	keys := map[string]string{}
 	add := func(name string, v value, e corev1.EnvVar) {
-		if msgs := validation.IsRelaxedEnvVarName(name); len(msgs) > 0 {
-			p.fail(v, "%q is not the name of a variable", name)
+		if len(validation.IsEnvVarName(name)) > 0 {
+			p.fail(v, "%q is not the name of a variable: letters, digits, dashes, dots and underscores, without a digit at the beginning", name)
 			return
 		}
-		e.Name = name
+		if first, twice := keys[name]; twice {
+			p.warn(v, "gives variable %q, which %s gives too; this one is used", name, first)
+			env = slices.DeleteFunc(env, func(e corev1.EnvVar) bool { return e.Name == name })
+		}
+		e.Name, keys[name] = name, v.key
 		env = append(env, e)
 	}
 	p.named("env-fieldref-", func(name string, v value) {
@@ -151,7 +158,7 @@ func (p *parser) fieldRef(v value) *corev1.EnvVarSource {
 		ok = ok || found && ends && len(validation.IsQualifiedName(key)) == 0
 	}
 	if !ok {
-		p.fail(v, "%q is not a field that a container can know: %s, metadata.labels['KEY'] or metadata.annotations['KEY']", v.text, strings.Join(fields, ", "))
+		p.fail(v, "%s is not a field that a container can know: %s, metadata.labels['KEY'] or metadata.annotations['KEY']", quote(v.text), strings.Join(fields, ", "))
 	}
 	return fieldSource(text)
 }
@@ -200,7 +207,7 @@ func (p *parser) mounts() (mounts []corev1.VolumeMount) {
 	for _, volume := range slices.Sorted(maps.Keys(places)) {
 		place := places[volume]
 		if !path.IsAbs(place) || strings.Contains(place, ":") {
-			p.fail(v, "%q is not an absolute path without a colon", place)
+			p.fail(v, "%s is not an absolute path without a colon", quote(place))
 			continue
 		}
 		mounts = append(mounts, corev1.VolumeMount{Name: volume, MountPath: place})
@@ -226,7 +233,7 @@ func (p *parser) tags() (tags []Tag) {
 		p.named("global-tag-"+of+"-", func(name string, v value) {
 			key := strings.TrimSpace(v.text)
 			if len(validation.IsQualifiedName(key)) > 0 {
-				p.fail(v, "%q is not the key of %s", v.text, map[string]string{"label": "a label", "annotation": "an annotation"}[of])
+				p.fail(v, "%s is not the key of %s", quote(v.text), map[string]string{"label": "a label", "annotation": "an annotation"}[of])
 			}
 			add(name, v, Tag{From: fieldSource(fmt.Sprintf("metadata.%ss['%s']", of, key))})
 		})

@@ -59,6 +59,8 @@ type parser struct {
 	sidecar Sidecar
 	// known is set when some key asks for the sidecar; one that is misspelt does not.
 	known bool
+	// off is set when injection is switched off.
+	off bool
 }
 
 func (p *parser) parse() {
@@ -72,6 +74,7 @@ func (p *parser) parse() {
 	p.sidecar.Env, p.sidecar.EnvFrom = p.env(), p.envFrom()
 	p.sidecar.Mounts = p.mounts()
 	p.sidecar.Container = p.container()
+	p.name()
 	p.inject()
 }
 
@@ -117,6 +120,18 @@ func (p *parser) unknown() {
 	}
 }
 
+// MaxName bounds the name of a further sidecar, in bytes: with what is put around it, it names containers, volumes and annotations, which
+// have 63 at most.
+const MaxName = 40
+
+// name refuses names that are too long.
+func (p *parser) name() {
+	if n := len(p.sidecar.Name); p.known && n > MaxName {
+		v := p.values[slices.Min(slices.Collect(maps.Keys(p.values)))]
+		p.fail(v, "the name of the sidecar has %d characters; it has %d at most", n, MaxName)
+	}
+}
+
 // inject heeds the word that turns injection off; on is what any other key means already.
 func (p *parser) inject() {
 	v, ok := p.get("inject")
@@ -127,7 +142,7 @@ func (p *parser) inject() {
 	case err != nil:
 		p.fail(v, "%v", err)
 	case !on:
-		p.known = false
+		p.known, p.off = false, true
 		p.sidecar.Problems = nil
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/influxdata/toml"
+	"github.com/BurntSushi/toml"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -21,8 +21,9 @@ func (p *parser) scrape() *Scrape {
 			return nil
 		}
 	}
-	ports := p.ports()
-	if len(ports) == 0 {
+	_, one := p.get("port")
+	_, several := p.get("ports")
+	if !one && !several {
 		for _, short := range []string{"path", "scheme", "metric-version", "namepass"} {
 			if v, ok := p.get(short); ok {
 				p.warn(v, "is not heeded without a port")
@@ -30,8 +31,11 @@ func (p *parser) scrape() *Scrape {
 		}
 		return nil
 	}
-	s := &Scrape{Ports: ports, Scheme: p.scheme(), Path: p.path(), MetricVersion: p.metricVersion(), NamePass: p.namePass()}
+	s := &Scrape{Ports: p.ports(), Scheme: p.scheme(), Path: p.path(), MetricVersion: p.metricVersion(), NamePass: p.namePass()}
 	p.credentials(s)
+	if len(s.Ports) == 0 {
+		return nil
+	}
 	return s
 }
 
@@ -65,7 +69,7 @@ func (p *parser) scheme() string {
 	}
 	scheme := strings.ToLower(strings.TrimSpace(v.text))
 	if scheme != "http" && scheme != "https" {
-		p.fail(v, "%q is neither http nor https", v.text)
+		p.fail(v, "%s is neither http nor https", quote(v.text))
 	}
 	return scheme
 }
@@ -77,11 +81,11 @@ func (p *parser) path() string {
 	}
 	path := strings.TrimSpace(v.text)
 	if strings.ContainsFunc(path, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) || r == '"' }) {
-		p.fail(v, "%q is not a path: it has a blank, a quote or a control character; escape those as %%20 and the like", v.text)
+		p.fail(v, "%s is not a path: it has a blank, a quote or a control character; escape those as %%20 and the like", quote(v.text))
 		return ""
 	}
 	if !strings.HasPrefix(path, "/") {
-		p.warn(v, "%q has no leading slash; /%s is used", v.text, path)
+		p.warn(v, "%s has no leading slash; /%s is used", quote(v.text), shorten(path))
 		path = "/" + path
 	}
 	return path
@@ -98,7 +102,7 @@ func (p *parser) metricVersion() int {
 	case "2":
 		return 2
 	}
-	p.fail(v, "%q is neither 1 nor 2", v.text)
+	p.fail(v, "%s is neither 1 nor 2", quote(v.text))
 	return 0
 }
 
@@ -117,8 +121,8 @@ func (p *parser) namePass() []string {
 		text = "[" + text + "]"
 	}
 	var list struct{ Names []string }
-	if err := toml.Unmarshal([]byte("names = "+text+"\n"), &list); err != nil {
-		p.fail(v, `%q is not a list such as ["go_*", "http_*"]`, v.text)
+	if meta, err := toml.Decode("names = "+text, &list); err != nil || len(meta.Keys()) != 1 {
+		p.fail(v, `%s is not a list such as ["go_*", "http_*"]`, quote(v.text))
 	}
 	return list.Names
 }
@@ -130,7 +134,7 @@ func (p *parser) credentials(s *Scrape) {
 	s.TLSSkipVerify = p.flag("scrape-tls-skip-verify")
 	if v, ok := p.get("scrape-tls-server-name"); ok {
 		if s.TLSServerName = strings.TrimSpace(v.text); len(validation.IsDNS1123Subdomain(s.TLSServerName)) > 0 {
-			p.fail(v, "%q is not a host name", v.text)
+			p.fail(v, "%s is not a host name", quote(v.text))
 		}
 	}
 	if v, ok := p.get("scrape-bearer-token-secret"); ok {

@@ -17,7 +17,7 @@ func ValidClass(name string) error {
 		return errors.New("a class's name is missing")
 	}
 	if len(validation.IsQualifiedName(name)) > 0 || strings.Contains(name, "/") {
-		return fmt.Errorf("class %q is not a name: 1 to 63 letters, digits, dashes, dots and underscores, with a letter or digit at both ends", name)
+		return fmt.Errorf("class %s is not a name: 1 to 63 letters, digits, dashes, dots and underscores, with a letter or digit at both ends", quote(name))
 	}
 	return nil
 }
@@ -26,7 +26,7 @@ func ValidClass(name string) error {
 func boolean(text string) (bool, error) {
 	on, err := strconv.ParseBool(strings.TrimSpace(text))
 	if err != nil {
-		return false, fmt.Errorf("%q is neither \"true\" nor \"false\"", text)
+		return false, fmt.Errorf("%s is neither \"true\" nor \"false\"", quote(text))
 	}
 	return on, nil
 }
@@ -36,6 +36,7 @@ var days = regexp.MustCompile(`(\d+(?:\.\d+)?)d`)
 
 // validInterval says what is wrong with a duration in the agent's format: 10s, 1m30s, 1d, or a number of seconds.
 func validInterval(text string) error {
+	shown := text
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
 		text = fmt.Sprintf("%fs", seconds)
 	}
@@ -45,10 +46,10 @@ func validInterval(text string) error {
 	})
 	d, err := time.ParseDuration(text)
 	if err != nil {
-		return fmt.Errorf("%q is not a duration, such as 10s or 1m30s", text)
+		return fmt.Errorf("%s is not a duration, such as 10s or 1m30s", quote(shown))
 	}
 	if d <= 0 {
-		return fmt.Errorf("%q is not a duration above zero", text)
+		return fmt.Errorf("%s is not a duration above zero", quote(shown))
 	}
 	return nil
 }
@@ -57,7 +58,7 @@ func validInterval(text string) error {
 func port(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > 65535 {
-		return 0, fmt.Errorf("%q is not a port: a number from 1 to 65535", text)
+		return 0, fmt.Errorf("%s is not a port: a number from 1 to 65535", quote(text))
 	}
 	return n, nil
 }
@@ -65,7 +66,7 @@ func port(text string) (int, error) {
 // object says what is wrong with the name of a Secret or ConfigMap.
 func object(name string) error {
 	if len(validation.IsDNS1123Subdomain(name)) > 0 {
-		return fmt.Errorf("%q is not the name of an object: lower case letters, digits, dashes and dots", name)
+		return fmt.Errorf("%s is not the name of an object: lower case letters, digits, dashes and dots", quote(name))
 	}
 	return nil
 }
@@ -78,13 +79,28 @@ func keyOf(text string) (name, key string, err error) {
 		name, key, ok = strings.Cut(text, ".")
 	}
 	if !ok || key == "" {
-		return "", "", fmt.Errorf("%q is not of the form name.key, or name/key for names with dots", text)
+		return "", "", fmt.Errorf("%s is not of the form name.key, or name/key for names with dots", quote(text))
 	}
 	if err := object(name); err != nil {
 		return "", "", err
 	}
 	if len(validation.IsConfigMapKey(key)) > 0 {
-		return "", "", fmt.Errorf("%q is not a key: letters, digits, dashes, dots and underscores", key)
+		return "", "", fmt.Errorf("%s is not a key: letters, digits, dashes, dots and underscores", quote(key))
 	}
 	return name, key, nil
+}
+
+// maxShown bounds what a message shows of a value, in bytes. Values are as long as their authors like, and what is said about a pod is
+// written on it.
+const maxShown = 80
+
+// quote shows a value in a message.
+func quote(text string) string { return strconv.Quote(shorten(text)) }
+
+// shorten cuts a text to maxShown.
+func shorten(text string) string {
+	if len(text) <= maxShown {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxShown], "") + "…"
 }

@@ -55,8 +55,10 @@ type Count struct{ Pods, Current int }
 
 // Controller delivers. Only the leader may run one.
 type Controller struct {
-	// Client reads from a cache of pods and Secrets, as CacheOptions says, and writes.
+	// Client writes.
 	Client client.Client
+	// Cache has what CacheOptions says. A manager's client is no such reader: it asks the API server for pods and Secrets.
+	Cache client.Reader
 	// Live reads from the API server.
 	Live    client.Reader
 	Classes Classes

@@ -79,7 +79,7 @@ func (c *Controller) setupInspect(m manager.Manager) error {
 // inspect asks about one pod, unless the answer is known from another.
 func (c *Controller) inspect(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	pod := podMeta()
-	if err := c.Client.Get(ctx, req.NamespacedName, pod); err != nil {
+	if err := c.Cache.Get(ctx, req.NamespacedName, pod); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	hash := pod.Annotations[sidecar.HashAnnotation]

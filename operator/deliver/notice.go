@@ -40,7 +40,7 @@ func (c *Controller) setupNotices(m manager.Manager) error {
 // notice says on a pod and on what owns it why there is no sidecar.
 func (c *Controller) notice(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	pod := podMeta()
-	if err := c.Client.Get(ctx, req.NamespacedName, pod); err != nil {
+	if err := c.Cache.Get(ctx, req.NamespacedName, pod); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if c.Now().Sub(pod.CreationTimestamp.Time) > noticeAge {

@@ -2,9 +2,11 @@ package sidecar
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	v1alpha1 "github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
@@ -23,7 +25,7 @@ func (r *request) build(p *pod) (corev1.Container, []corev1.Volume, *refusal) {
 		ImagePullPolicy: r.spec.ImagePullPolicy,
 		Env:             r.env(),
 		EnvFrom:         r.spec.EnvFrom,
-		Resources:       compact(r.spec.Resources),
+		Resources:       compact(r.spec.Resources, p),
 		SecurityContext: r.securityContext(p),
 		VolumeMounts:    []corev1.VolumeMount{{Name: configVolume(r.container), MountPath: ConfigDirectory, ReadOnly: true}},
 	}
@@ -66,16 +68,14 @@ func fits(p *pod, c corev1.Container, volumes []corev1.Volume) *refusal {
 			return refuse(PodConflict, "two volumes would be mounted at %s", m.MountPath)
 		}
 	}
-	for name, request := range c.Resources.Requests {
-		if limit, ok := c.Resources.Limits[name]; ok && request.Cmp(limit) > 0 {
-			return refuse(InvalidAnnotation, "the request of %s %s is above the limit of %s", request.String(), name, limit.String())
-		}
-	}
-	return nil
+	return valid(p, c)
 }
 
-// compact leaves empty lists out.
-func compact(rr corev1.ResourceRequirements) corev1.ResourceRequirements {
+// compact leaves out what the pod has for all of its containers together, which a sidecar shares, and empty lists.
+func compact(rr corev1.ResourceRequirements, p *pod) corev1.ResourceRequirements {
+	shared := func(name corev1.ResourceName, _ resource.Quantity) bool { return p.shares(name) }
+	maps.DeleteFunc(rr.Requests, shared)
+	maps.DeleteFunc(rr.Limits, shared)
 	if len(rr.Requests) == 0 {
 		rr.Requests = nil
 	}

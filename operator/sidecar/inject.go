@@ -1,10 +1,8 @@
 package sidecar
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/holdfast-telemetry/holdfast/operator/annotation"
@@ -17,6 +15,15 @@ const istioStatus = "sidecar.istio.io/status"
 
 // maxAnnotations is the API server's bound for all annotations of an object, keys and values, in bytes.
 const maxAnnotations = 256 << 10
+
+// written is the size of what finish writes for every pod but the words of the status, and reserved what is kept for all of it, in bytes.
+const (
+	written  = len(HashAnnotation) + len(SourceAnnotation) + 2*hashSize + len(StatusAnnotation)
+	reserved = written + 1<<10
+)
+
+// hashSize is the length of a hash, in bytes.
+const hashSize = 10
 
 // maxWarning bounds a warning, in bytes; API servers cut them at a few thousand in all.
 const maxWarning = 250
@@ -32,7 +39,7 @@ func (b *Builder) Inject(raw []byte, namespace string) (*Injection, error) {
 	if asked == nil {
 		asked = &annotation.Request{} // a pod with Istio's proxy gets a sidecar without asking
 	}
-	w := &work{Builder: b, pod: p, namespace: namespace, patch: newPatch(p)}
+	w := &work{Builder: b, pod: p, namespace: namespace, patch: newPatch(p), ports: map[int32]string{}}
 	for _, problem := range asked.Problems {
 		w.warn("%s", problem)
 	}
@@ -70,7 +77,7 @@ func (b *Builder) requests(namespace string, asked *annotation.Request, p *pod) 
 		r, refused := b.resolve(namespace, s)
 		all = append(all, resolved{r, refused})
 	}
-	if _, proxy := p.Metadata.Annotations[istioStatus]; b.Istio && proxy {
+	if _, proxy := p.Metadata.Annotations[istioStatus]; b.Istio && proxy && !asked.NoIstio {
 		r, refused := b.istio(namespace, asked.Istio)
 		all = append(all, resolved{r, refused})
 	}
@@ -83,6 +90,8 @@ type work struct {
 	pod       *pod
 	namespace string
 	patch     *patch
+	// ports are the health ports taken, by container.
+	ports map[int32]string
 	Injection
 }
 
@@ -93,10 +102,7 @@ func (w *work) warn(format string, args ...any) {
 		}
 		return r
 	}, fmt.Sprintf(format, args...))
-	if len(text) > maxWarning {
-		text = strings.ToValidUTF8(text[:maxWarning-3], "") + "..."
-	}
-	w.Warnings = append(w.Warnings, text)
+	w.Warnings = append(w.Warnings, shorten(text, maxWarning))
 }
 
 // sidecar adds one sidecar, or notes why not. One that an earlier call has added stays as it is.
@@ -114,6 +120,7 @@ func (w *work) sidecar(r *request, refused *refusal) {
 		o.Reason, o.Message = refused.reason, refused.message
 		w.warn("no sidecar %s: %s", name, refused.message)
 	default:
+		w.ports[r.spec.HealthPort] = name
 		o.Files = r.files()
 		w.labels(r.classes)
 		if !strings.Contains(r.spec.Image, "@sha256:") && r.spec.Image != w.Sidecar.Image && r.spec.Image != w.HoldfastImage {
@@ -128,6 +135,9 @@ func (w *work) add(r *request) *refusal {
 	if w.pod.hasContainer(r.container) {
 		return refuse(ContainerExists, "the pod has a container of that name already")
 	}
+	if other, taken := w.ports[r.spec.HealthPort]; taken && r.spec.HealthPort != 0 {
+		return refuse(PodConflict, "sidecar %s has the health port %d already: give this one another by the annotation health-port", other, r.spec.HealthPort)
+	}
 	c, volumes, refused := r.build(w.pod)
 	if refused != nil {
 		return refused
@@ -136,9 +146,9 @@ func (w *work) add(r *request) *refusal {
 	if r.asked.Inputs != "" {
 		annotations[InputsAnnotation(r.container)] = r.asked.Inputs
 	}
-	if size := w.patch.annotationsSize(annotations); size > maxAnnotations {
-		return refuse(TooLarge, "the pod's annotations would take %d bytes of the %d that an object may have: shorten the annotation inputs, or move it into a class",
-			size, maxAnnotations)
+	if w.patch.sizeWith(annotations)+reserved > maxAnnotations {
+		return refuse(TooLarge, "the pod's annotations would be larger than the %d bytes that an object may have: shorten the annotation inputs, or move it into a class",
+			maxAnnotations)
 	}
 	for _, v := range volumes {
 		w.patch.append("volumes", v)
@@ -149,6 +159,7 @@ func (w *work) add(r *request) *refusal {
 		w.patch.append("containers", c)
 	}
 	w.patch.annotate(annotations)
+	w.pod.add(c, volumes)
 	return nil
 }
 
@@ -172,14 +183,18 @@ func (w *work) finish() {
 		texts = append(texts, o.status())
 		hash.add(o.Container, o.Files)
 	}
-	status := map[string]string{StatusAnnotation: strings.Join(texts, "; ")}
-	if injected {
-		status[HashAnnotation] = hash.sum()
-		status[SourceAnnotation] = SourceHash(w.pod.Metadata.Annotations)
+	// A pod whose own annotations fill the bound must not be refused for what is added to them.
+	if room := maxAnnotations - w.patch.size - written; room > 0 {
+		status := shorten(strings.Join(texts, "; "), room)
+		annotations := map[string]string{StatusAnnotation: status}
+		if _, copied := w.pod.Metadata.Annotations[HashAnnotation]; injected || copied {
+			annotations[HashAnnotation] = hash.sum()
+			annotations[SourceAnnotation] = SourceHash(w.pod.Metadata.Annotations)
+		}
+		w.Again = w.pod.Metadata.Annotations[StatusAnnotation] == status
+		w.patch.annotate(annotations)
 	}
-	w.Again = w.pod.Metadata.Annotations[StatusAnnotation] == status[StatusAnnotation]
-	w.patch.annotate(status)
-	w.patch.label(InjectedLabel, fmt.Sprint(injected))
+	w.patch.label(InjectedLabel, strconv.FormatBool(injected))
 }
 
 // status is what the annotation says of a sidecar.
@@ -215,79 +230,3 @@ func (h *configHash) add(container string, files []File) {
 }
 
 func (h *configHash) sum() string { return class.Hash(h.text) }
-
-// patch collects operations that only add.
-type patch struct {
-	pod         *pod
-	operations  []Operation
-	lists       map[string]bool // those that exist, or that an operation makes
-	labels      bool
-	annotations map[string]string
-}
-
-func newPatch(p *pod) *patch {
-	return &patch{pod: p, labels: p.Metadata.Labels != nil, annotations: map[string]string{}, lists: map[string]bool{
-		"containers": p.Spec.Containers != nil, "initContainers": p.Spec.InitContainers != nil, "volumes": p.Spec.Volumes != nil}}
-}
-
-func (p *patch) add(path string, value any) {
-	p.operations = append(p.operations, Operation{"add", path, value})
-}
-
-// append adds an element to a list of the pod's specification.
-func (p *patch) append(list string, element any) {
-	if p.lists[list] {
-		p.add("/spec/"+list+"/-", element)
-		return
-	}
-	p.lists[list] = true
-	p.add("/spec/"+list, []any{element})
-}
-
-// annotate adds annotations that differ from the pod's, in the order of their keys. The pod has some already, or it would not be here.
-func (p *patch) annotate(annotations map[string]string) {
-	for _, key := range slices.Sorted(maps.Keys(annotations)) {
-		if p.pod.Metadata.Annotations[key] == annotations[key] {
-			continue
-		}
-		p.annotations[key] = annotations[key]
-		p.add("/metadata/annotations/"+escape(key), annotations[key])
-	}
-}
-
-func (p *patch) label(key, value string) {
-	if p.pod.Metadata.Labels[key] == value {
-		return
-	}
-	if !p.labels {
-		p.labels = true
-		p.add("/metadata/labels", map[string]string{})
-	}
-	p.add("/metadata/labels/"+escape(key), value)
-}
-
-// annotationsSize is the size of the pod's annotations with more added.
-func (p *patch) annotationsSize(more map[string]string) int {
-	all := map[string]string{StatusAnnotation: strings.Repeat(" ", 1<<10)}
-	for _, m := range []map[string]string{p.pod.Metadata.Annotations, p.annotations, more} {
-		for k, v := range m {
-			all[k] = v
-		}
-	}
-	size := 0
-	for k, v := range all {
-		size += len(k) + len(v)
-	}
-	return size
-}
-
-// escape makes a key part of a JSON pointer (RFC 6901).
-func escape(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }
-
-// Marshal encodes a patch; nil for one without operations.
-func Marshal(operations []Operation) ([]byte, error) {
-	if len(operations) == 0 {
-		return nil, nil
-	}
-	return json.Marshal(operations)
-}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/json"
 )
 
@@ -14,22 +15,28 @@ type pod struct {
 		Labels      map[string]string `json:"labels"`
 		Annotations map[string]string `json:"annotations"`
 	} `json:"metadata"`
-	Spec struct {
+	Spec *struct {
 		Containers     []container `json:"containers"`
 		InitContainers []container `json:"initContainers"`
-		Volumes        []struct {
-			Name string `json:"name"`
-		} `json:"volumes"`
-		OS *struct {
+		Volumes        []volume    `json:"volumes"`
+		OS             *struct {
 			Name string `json:"name"`
 		} `json:"os"`
 		SecurityContext *struct {
 			RunAsUser *int64 `json:"runAsUser"`
 		} `json:"securityContext"`
+		Resources *struct {
+			Limits   map[string]any `json:"limits"`
+			Requests map[string]any `json:"requests"`
+		} `json:"resources"`
 	} `json:"spec"`
 }
 
 type container struct {
+	Name string `json:"name"`
+}
+
+type volume struct {
 	Name string `json:"name"`
 }
 
@@ -41,6 +48,9 @@ func readPod(raw []byte) (*pod, error) {
 	p := &pod{}
 	if err := json.UnmarshalCaseSensitivePreserveInts(raw, p); err != nil {
 		return nil, fmt.Errorf("reading the pod: %w", err)
+	}
+	if p.Spec == nil {
+		return nil, errors.New("the pod has no spec")
 	}
 	return p, nil
 }
@@ -67,6 +77,24 @@ func (p *pod) hasVolume(name string) bool {
 }
 
 func (p *pod) windows() bool { return p.Spec.OS != nil && p.Spec.OS.Name == "windows" }
+
+// add notes a sidecar of the patch, so that the next one does not take its names.
+func (p *pod) add(c corev1.Container, volumes []corev1.Volume) {
+	p.Spec.Containers = append(p.Spec.Containers, container{c.Name})
+	for _, v := range volumes {
+		p.Spec.Volumes = append(p.Spec.Volumes, volume{v.Name})
+	}
+}
+
+// shares says whether the pod has an amount of a resource for all of its containers together.
+func (p *pod) shares(resource corev1.ResourceName) bool {
+	if p.Spec.Resources == nil {
+		return false
+	}
+	_, limit := p.Spec.Resources.Limits[string(resource)]
+	_, request := p.Spec.Resources.Requests[string(resource)]
+	return limit || request
+}
 
 // ours says whether a container of this name is one that was injected: its configuration is on the pod then.
 func (p *pod) ours(name string) bool {

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,16 +30,32 @@ type refusal struct {
 	message string
 }
 
+// maxMessage bounds what is said of a refused sidecar, in bytes: it is written on the pod.
+const maxMessage = 1000
+
 func refuse(reason Reason, format string, args ...any) *refusal {
-	return &refusal{reason, fmt.Sprintf(format, args...)}
+	return &refusal{reason, shorten(fmt.Sprintf(format, args...), maxMessage)}
+}
+
+// shorten cuts a text to a number of bytes.
+func shorten(text string, most int) string {
+	const dots = "..."
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:max(most-len(dots), 0)], "") + dots[:min(len(dots), most)]
 }
 
 // resolve joins what the annotations ask for with the classes and the defaults, and writes the generated file. The request is
 // returned with a refusal too, as far as it got.
 func (b *Builder) resolve(namespace string, asked annotation.Sidecar) (*request, *refusal) {
 	r := &request{container: containerName(asked.Name), asked: asked, internal: b.Internal}
-	if p := asked.Fatal(); p != nil {
-		return r, refuse(InvalidAnnotation, "%s", p)
+	if fatal := asked.Fatal(); len(fatal) > 0 {
+		texts := make([]string, len(fatal))
+		for i, p := range fatal {
+			texts[i] = p.String()
+		}
+		return r, refuse(InvalidAnnotation, "%s", strings.Join(texts, "; "))
 	}
 	names := asked.Classes
 	if len(names) == 0 {
@@ -77,6 +94,10 @@ func (r *request) addClasses(b *Builder, namespace string, names []string) (spec
 	for _, name := range names {
 		c, err := b.Classes(namespace, name)
 		if err != nil {
+			var known *class.ResolveError
+			if errors.As(err, &known) && known.Problem == class.ProblemNeverValid {
+				return spec, refuse(InvalidClass, "%v", err)
+			}
 			return spec, refuse(UnknownClass, "%v", err)
 		}
 		r.classes = append(r.classes, c)
@@ -102,19 +123,26 @@ func (r *request) finish(b *Builder) *refusal {
 		return refuse(NoImage, "there is no image for the agent %s: name one by the annotation %simage, by the class, or by the operator's flags",
 			r.spec.Agent, annotation.Holdfast)
 	}
-	inputs, err := agent.Syntax(agent.File{Name: "inputs", Text: []byte(r.asked.Inputs)})
-	if err != nil {
-		return refuse(InvalidAnnotation, "the annotation %v", err)
+	var inputs agent.Tables
+	var err error
+	if r.asked.Inputs != "" { // parsing has its price even for an empty text
+		if inputs, err = agent.Syntax(agent.File{Name: "inputs", Text: []byte(r.asked.Inputs)}); err != nil {
+			return refuse(InvalidAnnotation, "the annotation %v", err)
+		}
 	}
-	gathers := r.internal || r.asked.Scrape != nil || len(inputs.Inputs) > 0 || r.container == IstioName ||
-		slices.ContainsFunc(r.classes, func(c *class.Class) bool { return len(c.Tables.Inputs) > 0 })
-	if !gathers {
+	if !r.gathers(inputs) {
 		return refuse(NothingToCollect, "there is nothing to collect: no port, no inputs, no internal metrics, and the class has no inputs")
 	}
 	if r.conf, err = r.generate(); err != nil {
 		return refuse(InvalidAnnotation, "%v", err)
 	}
 	return nil
+}
+
+// gathers says whether there is something to collect.
+func (r *request) gathers(inputs agent.Tables) bool {
+	return r.internal || r.asked.Scrape != nil || len(inputs.Inputs) > 0 || r.container == IstioName ||
+		slices.ContainsFunc(r.classes, func(c *class.Class) bool { return len(c.Tables.Inputs) > 0 })
 }
 
 func containerName(name string) string {

@@ -72,11 +72,15 @@ const (
 	Injected          Reason = "Injected"
 	InvalidAnnotation Reason = "InvalidAnnotation"
 	UnknownClass      Reason = "UnknownClass"
-	NothingToCollect  Reason = "NothingToCollect"
-	ContainerExists   Reason = "ContainerExists"
-	PodConflict       Reason = "PodConflict"
-	NoImage           Reason = "NoImage"
-	TooLarge          Reason = "TooLarge"
+	// InvalidClass is that the class is known and never had a text that passed its checks.
+	InvalidClass Reason = "InvalidClass"
+	// InvalidSidecar is that annotations, class and flags together ask for a container that the API server would not take.
+	InvalidSidecar   Reason = "InvalidSidecar"
+	NothingToCollect Reason = "NothingToCollect"
+	ContainerExists  Reason = "ContainerExists"
+	PodConflict      Reason = "PodConflict"
+	NoImage          Reason = "NoImage"
+	TooLarge         Reason = "TooLarge"
 )
 
 // Outcome is what became of one sidecar.
