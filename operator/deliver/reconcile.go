@@ -56,9 +56,10 @@ func (c *Controller) reconcile(ctx context.Context, namespace string) (result re
 	space := c.memory.of(namespace)
 	result.RequeueAfter = space.keep(classesOf(pods.Items), deliveredTo(secret), c.Now(), c.Grace)
 	texts, err := c.deliver(ctx, namespace, space, secret)
-	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		c.memory.forget(namespace)
-		return reconcile.Result{}, nil
+	if namespaceGone(err) {
+		// Nothing can be delivered there any more. What pods it has is told until they are gone too.
+		clear(space.needed)
+		texts, result, err = nil, reconcile.Result{}, nil
 	}
 	if err != nil {
 		return result, err
@@ -69,6 +70,19 @@ func (c *Controller) reconcile(ctx context.Context, namespace string) (result re
 		c.memory.forget(namespace)
 	}
 	return result, err
+}
+
+// namespaceGone says that a write failed because its namespace is gone or going.
+func namespaceGone(err error) bool {
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return true
+	}
+	var status apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
+		return false
+	}
+	details := status.Status().Details
+	return details != nil && details.Kind == "namespaces"
 }
 
 // classesOf returns the classes that injected pods have.
