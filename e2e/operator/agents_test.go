@@ -4,7 +4,6 @@ package operator_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -17,31 +16,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-telemetry/holdfast/e2e/kube"
-	"github.com/holdfast-telemetry/holdfast/e2e/operator"
 )
-
-// setClassIn writes one class into the Secret of classes; a nil text removes it.
-func setClassIn(t *testing.T, c *kube.Cluster, name string, text *string) {
-	t.Helper()
-	patch, err := json.Marshal(map[string]any{"data": map[string]any{name: nil}, "stringData": map[string]*string{name: text}})
-	if text != nil {
-		patch, err = json.Marshal(map[string]any{"stringData": map[string]string{name: *text}})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Client().CoreV1().Secrets(operator.Namespace).Patch(t.Context(), "holdfast-operator-classes", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // awaitDelivered returns how long it took until a namespace's Secret had a class with these words.
 func awaitDelivered(t *testing.T, c *kube.Cluster, namespace, class, words string) time.Duration {
 	t.Helper()
-	return await(t, 30*time.Second, "class "+class+" was delivered with "+words, func(ctx context.Context) error {
+	return awaitTime(t, 30*time.Second, "class "+class+" was delivered with "+words, func(ctx context.Context) error {
 		s, err := c.Client().CoreV1().Secrets(namespace).Get(ctx, "holdfast-classes", metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -183,7 +165,7 @@ func (a *agent) stop() {
 // awaitFile returns how long it took until the agent had written words into a file.
 func (a *agent) awaitFile(t *testing.T, file, words string, within time.Duration) time.Duration {
 	t.Helper()
-	return await(t, within, "the agent wrote "+words, func(context.Context) error {
+	return awaitTime(t, within, "the agent wrote "+words, func(context.Context) error {
 		text, err := os.ReadFile(file)
 		if err == nil && !strings.Contains(string(text), words) {
 			err = errors.New("what it wrote ends in " + tail(string(text), 200))
@@ -213,8 +195,8 @@ func TestRunningTelegrafTakesEveryChangeOfItsClass(t *testing.T) {
 			ns := cluster.Namespace(t, nil)
 			file := filepath.Join(t.TempDir(), "points")
 			class := "versioned-" + watch
-			setClassIn(t, cluster, class, versioned(file, 0))
-			t.Cleanup(func() { setClassLate(class) })
+			putClass(t, class, versioned(file, 0))
+			t.Cleanup(func() { putClass(t, class, nil) })
 			pod := awaitInjected(t, ns, annotated("app", "class", class, "inputs", "[[inputs.mem]]\n", "holdfast.dev/watch-config", watch))
 			awaitDelivered(t, cluster, ns, class, `"v0"`)
 			a := newAgent(t, cluster, pod.Pod, telegrafPath(t))
@@ -223,7 +205,7 @@ func TestRunningTelegrafTakesEveryChangeOfItsClass(t *testing.T) {
 			a.awaitFile(t, file, "version=v0", 20*time.Second)
 			var delivery, reload times
 			for n := 1; n <= refreshes; n++ {
-				setClassIn(t, cluster, class, versioned(file, n))
+				putClass(t, class, versioned(file, n))
 				delivery.add(awaitDelivered(t, cluster, ns, class, fmt.Sprintf(`"v%d"`, n)))
 				a.refresh(t)
 				reload.add(a.awaitFile(t, file, fmt.Sprintf("version=v%d", n), 20*time.Second))
@@ -246,19 +228,10 @@ func (d times) String() string {
 	return fmt.Sprintf("%s on average, %s at most", (sum / time.Duration(max(len(d), 1))).Round(time.Millisecond), most.Round(time.Millisecond))
 }
 
-// setClassLate removes a class of the shared cluster when a test is over.
-func setClassLate(name string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	patch := fmt.Appendf(nil, `{"data":{%q:null}}`, name)
-	// A class that stays harms no other test.
-	_, _ = cluster.Client().CoreV1().Secrets(operator.Namespace).Patch(ctx, "holdfast-operator-classes", types.MergePatchType, patch, metav1.PatchOptions{})
-}
-
 // awaitInjected creates a pod once it would get a sidecar: its class is being checked until then.
 func awaitInjected(t *testing.T, namespace string, pod *corev1.Pod) created {
 	t.Helper()
-	await(t, 20*time.Second, "the pod would get a sidecar", func(context.Context) error {
+	awaitTime(t, 20*time.Second, "the pod would get a sidecar", func(context.Context) error {
 		trial, err := tryCreate(t, namespace, pod, metav1.DryRunAll)
 		if err == nil && trial.Labels["sidecar.holdfast.dev/injected"] != "true" {
 			err = errors.New(trial.Annotations["sidecar.holdfast.dev/status"])
@@ -271,10 +244,10 @@ func awaitInjected(t *testing.T, namespace string, pod *corev1.Pod) created {
 func TestTelegrafStartsBeforeItsClassIsThere(t *testing.T) {
 	ns := cluster.Namespace(t, nil)
 	file := filepath.Join(t.TempDir(), "points")
-	setClassIn(t, cluster, "late", versioned(file, 1))
-	t.Cleanup(func() { setClassLate("late") })
+	putClass(t, "late", versioned(file, 1))
+	t.Cleanup(func() { putClass(t, "late", nil) })
 	pod := annotated("app", "class", "late", "inputs", "[[inputs.mem]]\n")
-	await(t, 20*time.Second, "the pod would get a sidecar", func(context.Context) error {
+	awaitTime(t, 20*time.Second, "the pod would get a sidecar", func(context.Context) error {
 		trial, err := tryCreate(t, ns, pod, metav1.DryRunAll)
 		if err == nil && trial.Labels["sidecar.holdfast.dev/injected"] != "true" {
 			err = errors.New(trial.Annotations["sidecar.holdfast.dev/status"])
@@ -286,7 +259,7 @@ func TestTelegrafStartsBeforeItsClassIsThere(t *testing.T) {
 	a := newAgent(t, cluster, trial.Pod, telegrafPath(t))
 	a.refresh(t)
 	a.start(t)
-	await(t, 20*time.Second, "Telegraf loaded its configuration", func(context.Context) error {
+	awaitTime(t, 20*time.Second, "Telegraf loaded its configuration", func(context.Context) error {
 		if !strings.Contains(a.log(), "Loaded inputs") {
 			return errors.Join(errors.New("it has not"), a.running())
 		}
@@ -305,8 +278,8 @@ func TestTelegrafStartsBeforeItsClassIsThere(t *testing.T) {
 func TestBadTextNeverReachesARunningTelegraf(t *testing.T) {
 	ns := cluster.Namespace(t, nil)
 	file := filepath.Join(t.TempDir(), "points")
-	setClassIn(t, cluster, "spoilt", versioned(file, 1))
-	t.Cleanup(func() { setClassLate("spoilt") })
+	putClass(t, "spoilt", versioned(file, 1))
+	t.Cleanup(func() { putClass(t, "spoilt", nil) })
 	pod := awaitInjected(t, ns, annotated("app", "class", "spoilt", "inputs", "[[inputs.mem]]\n"))
 	awaitDelivered(t, cluster, ns, "spoilt", `"v1"`)
 	a := newAgent(t, cluster, pod.Pod, telegrafPath(t))
@@ -321,9 +294,9 @@ func TestBadTextNeverReachesARunningTelegraf(t *testing.T) {
 		"agent's bad time": "[agent]\n  interval = \"soon\"\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			setClassIn(t, cluster, "spoilt", &bad)
-			await(t, 20*time.Second, "the class was refused", func(ctx context.Context) error {
-				n, err := metric(ctx, installed.Replicas[0], `holdfast_operator_classes{valid="false"}`)
+			putClass(t, "spoilt", &bad)
+			awaitTime(t, 20*time.Second, "the class was refused", func(ctx context.Context) error {
+				n, err := seriesOf(ctx, installed.Replicas[0], `holdfast_operator_classes{valid="false"}`)
 				if err == nil && n == 0 {
 					err = errors.New("no class is refused")
 				}
@@ -338,9 +311,9 @@ func TestBadTextNeverReachesARunningTelegraf(t *testing.T) {
 				t.Errorf("a bad text was delivered: %q", text)
 			}
 			again := versioned(file, 1)
-			setClassIn(t, cluster, "spoilt", again)
-			await(t, 20*time.Second, "the class was good again", func(ctx context.Context) error {
-				n, err := metric(ctx, installed.Replicas[0], `holdfast_operator_classes{valid="false"}`)
+			putClass(t, "spoilt", again)
+			awaitTime(t, 20*time.Second, "the class was good again", func(ctx context.Context) error {
+				n, err := seriesOf(ctx, installed.Replicas[0], `holdfast_operator_classes{valid="false"}`)
 				if err == nil && n != 0 {
 					err = errors.New("a class is refused")
 				}
@@ -348,7 +321,7 @@ func TestBadTextNeverReachesARunningTelegraf(t *testing.T) {
 			})
 		})
 	}
-	setClassIn(t, cluster, "spoilt", versioned(file, 2))
+	putClass(t, "spoilt", versioned(file, 2))
 	awaitDelivered(t, cluster, ns, "spoilt", `"v2"`)
 	a.refresh(t)
 	a.awaitFile(t, file, "version=v2", 20*time.Second)
@@ -358,8 +331,8 @@ func TestBadTextNeverReachesARunningTelegraf(t *testing.T) {
 func TestTelegrafTakesTheChangesThatASlowKubeletWrites(t *testing.T) {
 	ns := cluster.Namespace(t, nil)
 	file := filepath.Join(t.TempDir(), "points")
-	setClassIn(t, cluster, "slowly", versioned(file, 0))
-	t.Cleanup(func() { setClassLate("slowly") })
+	putClass(t, "slowly", versioned(file, 0))
+	t.Cleanup(func() { putClass(t, "slowly", nil) })
 	pod := awaitInjected(t, ns, annotated("app", "class", "slowly", "inputs", "[[inputs.mem]]\n"))
 	awaitDelivered(t, cluster, ns, "slowly", `"v0"`)
 	a := newAgent(t, cluster, pod.Pod, telegrafPath(t))

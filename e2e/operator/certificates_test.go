@@ -114,7 +114,7 @@ func TestNoPodMissesItsSidecarWhileCertificatesAreReplaced(t *testing.T) {
 	pods := startStream(t, c, ns, 200*time.Millisecond, metav1.DryRunAll)
 	hands := startWitness(t, c, r.Webhook)
 	began := time.Now()
-	await(t, 3*time.Minute, "two serving certificates and one authority were replaced", func(context.Context) error {
+	awaitTime(t, 3*time.Minute, "two serving certificates and one authority were replaced", func(context.Context) error {
 		leaves, bundles, _ := hands.seen()
 		// One authority; the new one in front of it; and the old one gone again, when nothing that it signed can be valid any more.
 		if leaves < 3 || len(bundles) < 3 {
@@ -148,7 +148,7 @@ func TestOperatorRecoversFromCertificatesThatExpired(t *testing.T) {
 	in := install(t, c, operator.Options{Args: []string{"--cert-validity=1m", "--ca-validity=1m", "--cert-settle=5s"}})
 	r := in.Replicas[0]
 	ns := c.Namespace(t, nil)
-	await(t, 20*time.Second, "the operator was ready", r.Ready)
+	awaitTime(t, 20*time.Second, "the operator was ready", r.Ready)
 	trusted, err := bundle(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +167,7 @@ func TestOperatorRecoversFromCertificatesThatExpired(t *testing.T) {
 		t.Fatal(err)
 	}
 	unready := ""
-	took := await(t, time.Minute, "the operator was ready", func(ctx context.Context) error {
+	took := awaitTime(t, time.Minute, "the operator was ready", func(ctx context.Context) error {
 		err := r.Ready(ctx)
 		if err != nil && strings.Contains(err.Error(), "500") {
 			unready = err.Error()
@@ -177,7 +177,7 @@ func TestOperatorRecoversFromCertificatesThatExpired(t *testing.T) {
 	if unready == "" {
 		t.Error("readiness never told of the expired certificate")
 	}
-	again := await(t, 10*time.Second, "pods were injected again", func(ctx context.Context) error { return injects(ctx, c, ns) })
+	again := awaitTime(t, 10*time.Second, "pods were injected again", func(ctx context.Context) error { return injects(ctx, c, ns) })
 	t.Logf("ready %s after the start, injecting %s later", took.Round(time.Millisecond), again.Round(time.Millisecond))
 }
 
@@ -213,7 +213,7 @@ func TestOperatorMakesADamagedOrDeletedSecretAnew(t *testing.T) {
 			if err := test.damage(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			took := await(t, 20*time.Second, "the Secret was whole, and the bundle in the webhook configuration its own", func(ctx context.Context) error {
+			took := awaitTime(t, 20*time.Second, "the Secret was whole, and the bundle in the webhook configuration its own", func(ctx context.Context) error {
 				s, err := secrets.Get(ctx, "holdfast-operator-tls", metav1.GetOptions{})
 				if err != nil {
 					return err

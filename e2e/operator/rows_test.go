@@ -161,8 +161,8 @@ func settled(t *testing.T) {
 	delivered(t, in, "default", "outputs.file")
 }
 
-// scraped is the value of a series as it is written, such as name{label="value"}; "" when there is none.
-func scraped(t *testing.T, series string) string {
+// sample is the value of a series as it is written, such as name{label="value"}; "" when there is none.
+func sample(t *testing.T, series string) string {
 	t.Helper()
 	text, err := installed.Replicas[0].Scrape(t.Context())
 	if err != nil {

@@ -4,6 +4,7 @@ package operator_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-telemetry/holdfast/e2e/kube"
 	"github.com/holdfast-telemetry/holdfast/e2e/operator"
@@ -129,8 +131,8 @@ func (s *stream) counts() (injected, bare, refused int) {
 	return s.injected, len(s.bare), len(s.refused)
 }
 
-// await waits for something; what it returns in the end is why it is not so.
-func await(t *testing.T, within time.Duration, what string, ok func(context.Context) error) time.Duration {
+// awaitTime waits for something, and returns how long that took; what it returns in the end is why it is not so.
+func awaitTime(t *testing.T, within time.Duration, what string, ok func(context.Context) error) time.Duration {
 	t.Helper()
 	began := time.Now()
 	eventually(t, within, func() error {
@@ -154,8 +156,8 @@ func injects(ctx context.Context, c *kube.Cluster, namespace string) error {
 	return nil
 }
 
-// metric is the value of a series, as it is written in a replica's metrics: name and labels.
-func metric(ctx context.Context, r *operator.Replica, series string) (float64, error) {
+// seriesOf is the value of a series, as it is written in a replica's metrics: name and labels.
+func seriesOf(ctx context.Context, r *operator.Replica, series string) (float64, error) {
 	text, err := r.Scrape(ctx)
 	if err != nil {
 		return 0, err
@@ -166,4 +168,16 @@ func metric(ctx context.Context, r *operator.Replica, series string) (float64, e
 		}
 	}
 	return 0, fmt.Errorf("there is no series %s", series)
+}
+
+// putClassIn writes a class of a cluster of a test's own.
+func putClassIn(t *testing.T, c *kube.Cluster, name, text string) {
+	t.Helper()
+	patch, err := json.Marshal(map[string]any{"stringData": map[string]string{name: text}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Client().CoreV1().Secrets(operator.Namespace).Patch(t.Context(), "holdfast-operator-classes", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
 }
