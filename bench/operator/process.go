@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/holdfast-telemetry/holdfast/e2e/operator"
 )
 
 // process reads what the kernel says of one.
@@ -41,6 +43,31 @@ func (p process) cpu() time.Duration {
 func (p process) childrenCPU() time.Duration {
 	_, children := p.times()
 	return children
+}
+
+// others is the CPU time, until now, of the processes that this one has started, the operator's left out: of the control plane.
+func (b *bench) others() (sum time.Duration) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || parent(pid) != os.Getpid() || slices.ContainsFunc(b.in.Replicas, func(r *operator.Replica) bool { return r.PID() == pid }) {
+			continue
+		}
+		sum += process{pid}.cpu()
+	}
+	return sum
+}
+
+func parent(pid int) int {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0 // it has ended
+	}
+	n, _ := strconv.Atoi(strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))[1])
+	return n
 }
 
 // memory is what a process has in memory, in bytes. File is the part that is the program's own file, which the kernel may drop.

@@ -28,6 +28,8 @@ type bench struct {
 	spent    time.Duration // by processes of the operator that have ended
 	children time.Duration // the same, of the agent that checks classes
 	cost     int64         // writes of such processes
+	put      float64       // requests of such processes that were put off
+	early    float64       // those before there were pods: an API server that has just started puts off what it is not ready for
 	start    metrics       // of the API server, when pods were injected at first
 }
 
@@ -55,8 +57,18 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 			err = fmt.Errorf("%w\nthe end of the operator's log:\n%s", err, end(b.in.Replicas[0].Log(), 4000))
 		}
 	}()
+	if _, err := b.in.AddReplica(ctx); err != nil { // now that the first one leads
+		return err
+	}
 	if b.start, err = b.apiserver(ctx); err != nil {
 		return err
+	}
+	for _, r := range b.in.Replicas {
+		m, err := scrape(ctx, r)
+		if err != nil {
+			return err
+		}
+		b.early += m.sum("rest_client_requests_total", "code", "429")
 	}
 	for _, part := range []struct {
 		name string
@@ -85,13 +97,8 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 
 func end(text string, size int) string { return text[max(0, len(text)-size):] }
 
-// empty is the memory of both replicas without any pod. The second one is started here, so that the first one leads.
-func (b *bench) empty(ctx context.Context) error {
-	if _, err := b.in.AddReplica(ctx); err != nil {
-		return err
-	}
-	return b.memory(ctx, "without pods")
-}
+// empty is the memory of both replicas without any pod.
+func (b *bench) empty(ctx context.Context) error { return b.memory(ctx, "without pods") }
 
 // load makes the pods, all of which must be injected.
 func (b *bench) load(ctx context.Context) error {
@@ -147,6 +154,7 @@ func (b *bench) restarted(ctx context.Context) error {
 			return err
 		}
 		b.cost += int64(m.sum("holdfast_operator_writes_total"))
+		b.put += m.sum("rest_client_requests_total", "code", "429")
 	}
 	b.in.Stop()
 	for _, r := range b.in.Replicas {
@@ -187,7 +195,7 @@ func (b *bench) churn(ctx context.Context) error {
 // costs are those of the whole run.
 func (b *bench) costs(ctx context.Context) error {
 	cpu, children, writes := b.spent, b.children, b.cost
-	var throttled float64
+	throttled := b.put - b.early
 	for _, r := range b.in.Replicas {
 		p := process{r.PID()}
 		cpu, children = cpu+p.cpu(), children+p.childrenCPU()

@@ -46,11 +46,7 @@ func gathered(t *testing.T, c created, container string) string {
 	if sidecar == nil {
 		t.Fatalf("there is no container %s: %s", container, c.Annotations["sidecar.holdfast.dev/status"])
 	}
-	root := t.TempDir()
-	for _, m := range sidecar.VolumeMounts {
-		place(t, c, root, m)
-	}
-	cmd := exec.CommandContext(t.Context(), telegrafPath(t), "--config-directory", filepath.Join(root, "etc/telegraf"), "--once", "--quiet")
+	cmd := exec.CommandContext(t.Context(), telegrafPath(t), "--config-directory", filepath.Join(materialised(t, c, sidecar), "etc/telegraf"), "--once", "--quiet")
 	cmd.Env = variables(t, c, sidecar)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -58,6 +54,16 @@ func gathered(t *testing.T, c created, container string) string {
 		t.Errorf("Telegraf: %v\n%s", err, stderr.String())
 	}
 	return stdout.String()
+}
+
+// materialised makes a folder with all the files that a container finds at its mounts, and returns it.
+func materialised(t *testing.T, c created, of *corev1.Container) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, m := range of.VolumeMounts {
+		place(t, c, root, m)
+	}
+	return root
 }
 
 // place puts the files of a mounted volume where the container would have them, under root instead of /. Files that name others do so

@@ -19,7 +19,7 @@ import (
 // count is the value of a counter; 0 before it is first counted.
 func count(t *testing.T, series string) int {
 	t.Helper()
-	text := scraped(t, series)
+	text := sample(t, series)
 	if text == "" {
 		return 0
 	}

@@ -80,6 +80,14 @@ func (c created) gets(t *testing.T, r row) {
 	accepted(t, c.Pod)
 }
 
+// confine makes a pod meet the Pod Security Standard "restricted".
+func confine(p *corev1.Pod) {
+	p.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsNonRoot: new(true), RunAsUser: new(int64(1000)),
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}}
+	p.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{AllowPrivilegeEscalation: new(false),
+		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}}
+}
+
 // classLabel is the hash of a class that a pod says it has.
 func classLabel(pod *corev1.Pod, class string) string { return pod.Labels["class.holdfast.dev/"+class] }
 
@@ -153,8 +161,8 @@ func settled(t *testing.T) {
 	delivered(t, in, "default", "outputs.file")
 }
 
-// scraped is the value of a series as it is written, such as name{label="value"}; "" when there is none.
-func scraped(t *testing.T, series string) string {
+// sample is the value of a series as it is written, such as name{label="value"}; "" when there is none.
+func sample(t *testing.T, series string) string {
 	t.Helper()
 	text, err := installed.Replicas[0].Scrape(t.Context())
 	if err != nil {

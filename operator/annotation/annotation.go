@@ -217,9 +217,12 @@ func suggest(short string) string {
 	if near := nearest.Of(short, known); near != "" {
 		return "; did you mean " + near + "?"
 	}
-	for _, p := range prefixes {
-		if n := len(p); len(short) > n && nearest.Of(short[:n], []string{p}) != "" {
-			return "; did you mean " + p + short[n:] + "?"
+	for i, c := range short[:max(len(short)-1, 0)] {
+		if c != '-' {
+			continue
+		}
+		if near := nearest.Of(short[:i+1], prefixes); near != "" {
+			return "; did you mean " + near + short[i+1:] + "?"
 		}
 	}
 	return ""

@@ -3,6 +3,7 @@ package class
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,28 +21,32 @@ import (
 	"github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
 )
 
-// Check runs the checks of a registry on classes that are not on a cluster, and returns the verdicts sorted by key. A path is a folder
-// of class files or of manifests, or one such file. Files that end in .yaml, .yml or .json are manifests: of them, every key of an opaque
-// Secret, every TelegrafClass and every ClusterTelegrafClass is a class, and other resources are passed over. What cannot be read at all
-// is an error; what is wrong with a class is its verdict.
+// Check runs the checks of a registry on classes that are not on a cluster, and returns the verdicts sorted by key. What cannot be read
+// at all is an error; what is wrong with a class is its verdict. Paths are those of Offline.
 func Check(ctx context.Context, o Options, paths ...string) ([]Verdict, error) {
-	all := map[Key]Raw{}
+	r, err := Offline(ctx, o, "", paths...)
+	if err != nil {
+		return nil, err
+	}
+	return r.Verdicts(), nil
+}
+
+// Offline returns a registry of classes that are not on a cluster, each checked; it is not to be run. A path is a folder of class files or
+// of manifests, or one such file. Files that end in .yaml, .yml or .json are manifests: of them, every key of an opaque Secret, every
+// TelegrafClass and every ClusterTelegrafClass is a class, and other resources are passed over. A Secret that a ClusterTelegrafClass
+// refers to is its text and no class. A TelegrafClass that names no namespace is of the one given.
+func Offline(ctx context.Context, o Options, namespace string, paths ...string) (*Registry, error) {
+	found := &files{namespace: namespace, all: map[Key]Raw{}, secrets: map[string]map[string][]byte{}, refs: map[Key]v1alpha1.SecretKeyRef{}}
 	for _, path := range paths {
-		found, err := readPath(path)
-		if err != nil {
+		if err := found.readPath(path); err != nil {
 			return nil, err
 		}
-		for key, raw := range found {
-			if other, twice := all[key]; twice {
-				return nil, fmt.Errorf("%s is there twice: in %s and in %s", key, other.Source, raw.Source)
-			}
-			all[key] = raw
-		}
 	}
+	found.follow()
 	o.Registerer, o.Logger = nil, slog.New(slog.DiscardHandler)
 	r := NewRegistry(o)
-	for _, key := range sortedKeys(all) {
-		r.eval.observe(key, all[key])
+	for _, key := range sortedKeys(found.all) {
+		r.eval.observe(key, found.all[key])
 	}
 	for len(r.eval.fresh) > 0 {
 		if e := r.eval.next(); e != nil {
@@ -52,73 +57,89 @@ func Check(ctx context.Context, o Options, paths ...string) ([]Verdict, error) {
 		}
 	}
 	r.eval.flush()
-	return r.Verdicts(), nil
+	return r, nil
 }
 
-func readPath(path string) (map[Key]Raw, error) {
+// files collects the classes of files.
+type files struct {
+	namespace string
+	all       map[Key]Raw
+	// secrets are the texts of Secrets by name and key; refs are the classes whose text is in one.
+	secrets map[string]map[string][]byte
+	refs    map[Key]v1alpha1.SecretKeyRef
+}
+
+func (f *files) add(key Key, raw Raw) error {
+	if other, twice := f.all[key]; twice {
+		return fmt.Errorf("%s is there twice: in %s and in %s", key, other.Source, raw.Source)
+	}
+	f.all[key] = raw
+	return nil
+}
+
+func (f *files) readPath(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if !info.IsDir() {
-		return readFile(path, info)
+		return f.readFile(path, info)
 	}
-	files, err := os.ReadDir(path)
+	entries, err := os.ReadDir(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	all := map[Key]Raw{}
-	for _, f := range files {
-		name := filepath.Join(path, f.Name())
-		info, err := os.Stat(name)
-		if strings.HasPrefix(f.Name(), ".") || err == nil && info.IsDir() {
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") {
 			continue
 		}
-		if err != nil {
-			return nil, err
+		name := filepath.Join(path, entry.Name())
+		info, err := os.Stat(name)
+		if err == nil && info.IsDir() {
+			continue
 		}
-		found, err := readFile(name, info)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			err = f.readFile(name, info)
 		}
-		maps.Copy(all, found)
+		if err != nil {
+			return err
+		}
 	}
-	return all, nil
+	return nil
 }
 
-func readFile(path string, info os.FileInfo) (map[Key]Raw, error) {
+func (f *files) readFile(path string, info os.FileInfo) error {
 	switch filepath.Ext(path) {
 	case ".yaml", ".yml", ".json":
-		f, err := os.Open(path)
+		from, err := os.Open(path)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		defer func() { _ = f.Close() }()
-		return readManifest(path, f)
+		defer func() { _ = from.Close() }()
+		return f.readManifest(path, from)
 	}
 	text, err := readText(path, info)
-	return map[Key]Raw{{Kind: KindDirectory, Name: filepath.Base(path)}: {Text: text, Err: err, Source: "file " + path}}, nil
+	return f.add(Key{Kind: KindDirectory, Name: filepath.Base(path)}, Raw{Text: text, Err: err, Source: "file " + path})
 }
 
 // readManifest reads the classes in a stream of resources.
-func readManifest(path string, from io.Reader) (map[Key]Raw, error) {
-	all := map[Key]Raw{}
+func (f *files) readManifest(path string, from io.Reader) error {
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(from))
 	for {
 		document, err := documents.Read()
 		if errors.Is(err, io.EOF) {
-			return all, nil
+			return nil
 		}
 		if err == nil {
-			err = addResource(all, path, document)
+			err = f.addResource(path, document)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
 }
 
-func addResource(all map[Key]Raw, path string, document []byte) error {
+func (f *files) addResource(path string, document []byte) error {
 	if len(bytes.TrimSpace(document)) == 0 {
 		return nil
 	}
@@ -140,37 +161,69 @@ func addResource(all map[Key]Raw, path string, document []byte) error {
 			if err != nil {
 				return err
 			}
-			if err := addResource(all, path, text); err != nil {
+			if err := f.addResource(path, text); err != nil {
 				return err
 			}
 		}
 	case resource.APIVersion == "v1" && resource.Kind == "Secret" && (resource.Type == "" || resource.Type == corev1.SecretTypeOpaque):
-		var secret corev1.Secret
-		if err := yaml.UnmarshalStrict(document, &secret); err != nil {
-			return fmt.Errorf("%s: %w", source, err)
-		}
-		for name, text := range secret.Data {
-			all[Key{Kind: KindSecret, Name: name}] = Raw{Text: text, Source: "key " + name + " of " + source}
-		}
-		for name, text := range secret.StringData {
-			all[Key{Kind: KindSecret, Name: name}] = Raw{Text: []byte(text), Source: "key " + name + " of " + source}
-		}
+		return f.addSecret(source, document)
 	case strings.HasPrefix(resource.APIVersion, v1alpha1.GroupVersion.Group+"/") && (kind == KindTelegrafClass || kind == KindClusterTelegrafClass):
 		key := Key{Kind: kind, Name: resource.Metadata.Name}
 		if kind == KindTelegrafClass {
-			key.Namespace = resource.Metadata.Namespace
+			key.Namespace = cmp.Or(resource.Metadata.Namespace, f.namespace)
 		}
-		all[key] = classOf(kind, document, source)
+		return f.add(key, f.classOf(key, document, source))
 	}
 	return nil
 }
 
+func (f *files) addSecret(source string, document []byte) error {
+	var secret corev1.Secret
+	if err := yaml.UnmarshalStrict(document, &secret); err != nil {
+		return fmt.Errorf("%s: %w", source, err)
+	}
+	texts := map[string][]byte{}
+	maps.Copy(texts, secret.Data)
+	for name, text := range secret.StringData {
+		texts[name] = []byte(text)
+	}
+	f.secrets[secret.Name] = texts
+	for name, text := range texts {
+		if err := f.add(Key{Kind: KindSecret, Name: name}, Raw{Text: text, Source: keyOf(name, source)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func keyOf(name, source string) string { return "key " + name + " of " + source }
+
+// follow gives classes the texts that they refer to, where the Secret was read.
+func (f *files) follow() {
+	for key, ref := range f.refs {
+		raw := f.all[key]
+		text, ok := f.secrets[ref.Name][ref.Key]
+		if !ok {
+			continue
+		}
+		raw.Text, raw.Err = text, nil
+		f.all[key] = raw
+	}
+	for _, ref := range f.refs {
+		for name := range f.secrets[ref.Name] {
+			if secret := (Key{Kind: KindSecret, Name: name}); strings.HasPrefix(f.all[secret].Source, keyOf(name, "Secret "+ref.Name+" in ")) {
+				delete(f.all, secret)
+			}
+		}
+	}
+}
+
 // classOf is the class of a manifest. An unknown field is its error, as the API server would say too.
-func classOf(kind Kind, document []byte, source string) Raw {
+func (f *files) classOf(key Key, document []byte, source string) Raw {
 	var own v1alpha1.TelegrafClass
 	var wide v1alpha1.ClusterTelegrafClass
 	spec, into := &own.Spec, any(&own)
-	if kind == KindClusterTelegrafClass {
+	if key.Kind == KindClusterTelegrafClass {
 		spec, into = &wide.Spec, &wide
 	}
 	raw := Raw{Source: source}
@@ -180,10 +233,13 @@ func classOf(kind Kind, document []byte, source string) Raw {
 	raw.Text, raw.Sidecar = []byte(spec.Config), spec.Sidecar
 	switch {
 	case spec.ConfigSecretKeyRef == nil:
-	case kind == KindTelegrafClass:
+	case key.Kind == KindTelegrafClass:
 		raw.Err = errors.New("configSecretKeyRef is for ClusterTelegrafClass")
+	case spec.Config != "":
+		raw.Err = errors.New("give config or configSecretKeyRef, not both")
 	default:
-		raw.Err = fmt.Errorf("the text is in Secret %s, which is not read here", spec.ConfigSecretKeyRef.Name)
+		f.refs[key] = *spec.ConfigSecretKeyRef
+		raw.Err = fmt.Errorf("the text is the key %s of the Secret %s, which is not among the files", spec.ConfigSecretKeyRef.Key, spec.ConfigSecretKeyRef.Name)
 	}
 	return raw
 }

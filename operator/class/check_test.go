@@ -60,6 +60,48 @@ items:
 	}
 }
 
+func TestAClassOfManifestsIsResolvedAsOnACluster(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "default"), output("folder"))
+	write(t, filepath.Join(dir, "a.yaml"), `
+apiVersion: holdfast.dev/v1alpha1
+kind: ClusterTelegrafClass
+metadata: {name: wide}
+spec: {configSecretKeyRef: {name: text, key: conf}}
+---
+apiVersion: holdfast.dev/v1alpha1
+kind: ClusterTelegrafClass
+metadata: {name: lost}
+spec: {configSecretKeyRef: {name: elsewhere, key: conf}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: text}
+stringData: {conf: "[[inputs.cpu]]"}
+---
+apiVersion: holdfast.dev/v1alpha1
+kind: TelegrafClass
+metadata: {name: default}
+spec: {config: "[[inputs.mem]]", sidecar: {healthPort: 8888}}
+`)
+	r, err := class.Offline(t.Context(), class.Options{}, "shop", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, got := range map[string]string{
+		"[[inputs.cpu]]": text(r, "shop", "wide"), "[[inputs.mem]]": text(r, "shop", "default"), output("folder"): text(r, "other", "default"),
+		"there is no class conf for namespace shop; known: default, lost, wide":                                                                       text(r, "shop", "conf"),
+		"the class lost (ClusterTelegrafClass) has no valid text yet: the text is the key conf of the Secret elsewhere, which is not among the files": text(r, "shop", "lost"),
+	} {
+		if got != want {
+			t.Errorf("it has %q, want %q", got, want)
+		}
+	}
+	if c, err := r.Resolve("shop", "default"); err != nil || c.Sidecar.HealthPort != 8888 {
+		t.Errorf("%v; the class is %+v", err, c)
+	}
+}
+
 func TestWhatCannotBeReadIsAnErrorOfTheCommand(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "x.yaml"), "a: [")

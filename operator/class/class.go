@@ -78,10 +78,8 @@ type Class struct {
 // Key is the class's key.
 func (c *Class) Key() Key { return Key{c.Kind, c.Namespace, c.Name} }
 
-// FileName is the name of the class's file beside the agent, and its key in the Secret that delivers it.
-func (c *Class) FileName() string { return fileName(c.Name) }
-
-func fileName(class string) string { return class + ".conf" }
+// FileName is the name of a class's file beside the agent, and its key in the Secret that delivers it.
+func FileName(class string) string { return class + ".conf" }
 
 // Hash is the first 10 hexadecimal digits of the SHA-256 of a text.
 func Hash(text []byte) string {

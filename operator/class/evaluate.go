@@ -130,9 +130,9 @@ func (v *evaluator) observe(key Key, raw Raw) {
 
 // checkSyntax is the built-in check of a class.
 func checkSyntax(name string, raw Raw) (agent.Tables, error) {
-	tables, err := agent.Syntax(agent.File{Name: fileName(name), Text: raw.Text})
+	tables, err := agent.Syntax(agent.File{Name: FileName(name), Text: raw.Text})
 	if err == nil && raw.Sidecar.Agent == v1alpha1.AgentTelegraf && len(tables.Holdfast) > 0 {
-		err = fmt.Errorf("%s: only the agent holdfast has the tables %s, and the class is for telegraf", fileName(name), strings.Join(tables.Holdfast, ", "))
+		err = fmt.Errorf("%s: only the agent holdfast has the tables %s, and the class is for telegraf", FileName(name), strings.Join(tables.Holdfast, ", "))
 	}
 	return tables, err
 }
@@ -180,7 +180,7 @@ func (v *evaluator) ask(ctx context.Context, e *entry) {
 		return
 	}
 	start := time.Now()
-	err := v.r.o.Checkers[which].Check(ctx, []agent.File{{Name: fileName(e.key.Name), Text: e.text.Text}})
+	err := v.r.o.Checkers[which].Check(ctx, []agent.File{{Name: FileName(e.key.Name), Text: e.text.Text}})
 	if err != nil && ctx.Err() != nil {
 		return
 	}

@@ -171,7 +171,7 @@ func (r *Registry) publish(v *view, changed []Key) {
 // once, and new pods get them as soon as their sources report that the classes are still there.
 func (r *Registry) Load(good map[Key]Good) {
 	for key, g := range good {
-		tables, err := agent.Syntax(agent.File{Name: fileName(key.Name), Text: g.Text})
+		tables, err := agent.Syntax(agent.File{Name: FileName(key.Name), Text: g.Text})
 		if err != nil || ValidName(key.Name) != nil {
 			r.log.Warn("a last good text that was kept is not good", "class", key.String())
 			continue

@@ -104,7 +104,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-// podList and secretMeta ask a client for metadata alone.
+// podMeta, podMetaList and secretMeta ask a client for metadata alone.
 func podMeta() *metav1.PartialObjectMetadata {
 	o := &metav1.PartialObjectMetadata{}
 	o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))

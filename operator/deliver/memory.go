@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -58,10 +59,13 @@ func (s *space) keep(needed, present []string, now time.Time, grace time.Duratio
 		s.needed[class] = now
 	}
 	for class, last := range s.needed {
+		if slices.Contains(needed, class) {
+			continue
+		}
 		left := last.Add(grace).Sub(now)
 		if left <= 0 {
 			delete(s.needed, class)
-		} else if last != now && (next == 0 || left < next) {
+		} else if next == 0 || left < next {
 			next = left
 		}
 	}

@@ -56,9 +56,10 @@ func (c *Controller) reconcile(ctx context.Context, namespace string) (result re
 	space := c.memory.of(namespace)
 	result.RequeueAfter = space.keep(classesOf(pods.Items), slices.Collect(maps.Keys(deliveredTo(secret))), c.Now(), c.Grace)
 	texts, err := c.deliver(ctx, namespace, space, secret)
-	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		c.memory.forget(namespace)
-		return reconcile.Result{}, nil
+	if namespaceGone(err) {
+		// Nothing can be delivered there any more. What pods it has is told until they are gone too.
+		clear(space.needed)
+		texts, result, err = nil, reconcile.Result{}, nil
 	}
 	if err != nil {
 		c.tellFailure(space, pods.Items, err)
@@ -92,6 +93,19 @@ func (c *Controller) tellFailure(space *space, pods []metav1.PartialObjectMetada
 		space.told[pod.UID] = true
 		Tell(c.Recorder, pod, "NotDelivered", "the classes of the sidecar cannot be delivered: "+err.Error())
 	}
+}
+
+// namespaceGone says that a write failed because its namespace is gone or going.
+func namespaceGone(err error) bool {
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return true
+	}
+	var status apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
+		return false
+	}
+	details := status.Status().Details
+	return details != nil && details.Kind == "namespaces"
 }
 
 // classesOf returns the classes that injected pods have.

@@ -2,6 +2,8 @@ package sidecar
 
 import (
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/holdfast-telemetry/holdfast/operator/class"
 )
 
 // configVolume is the name of the volume with a sidecar's configuration, the same as telegraf-operator's for the sidecars it has.
@@ -27,7 +29,7 @@ func (r *request) configVolume() corev1.Volume {
 	}
 	var classes []corev1.KeyToPath
 	for i, c := range r.classes {
-		classes = append(classes, corev1.KeyToPath{Key: c.FileName(), Path: classFile(i, c.Name)})
+		classes = append(classes, corev1.KeyToPath{Key: class.FileName(c.Name), Path: classFile(i, c.Name)})
 	}
 	return corev1.Volume{Name: configVolume(r.container), VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 		Sources: []corev1.VolumeProjection{

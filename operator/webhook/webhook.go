@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -61,9 +60,7 @@ func New(o Options) *Handler {
 func (h *Handler) Handle(_ context.Context, req admission.Request) (resp admission.Response) {
 	defer func() {
 		if p := recover(); p != nil {
-			h.logger.Error("a pod was admitted unchanged, because deciding about it failed", "namespace", req.Namespace, "pod", podName(req), "panic", p)
-			h.count(req, "Error")
-			resp = admission.Allowed("").WithWarnings("holdfast-operator failed on this pod and left it as it is")
+			resp = h.leave(req, p)
 		}
 	}()
 	if req.Operation != admissionv1.Create || req.SubResource != "" || req.Resource.Resource != "pods" || slices.Contains(h.exempt, req.Namespace) {
@@ -71,9 +68,16 @@ func (h *Handler) Handle(_ context.Context, req admission.Request) (resp admissi
 	}
 	in, err := h.builder.Inject(req.Object.Raw, req.Namespace)
 	if err != nil {
-		return admission.Errored(http.StatusBadRequest, err)
+		return h.leave(req, err)
 	}
 	return h.answer(req, in)
+}
+
+// leave admits a pod unchanged because deciding about it failed. Whether it is a pod at all is the API server's to say.
+func (h *Handler) leave(req admission.Request, why any) admission.Response {
+	h.logger.Error("a pod was admitted unchanged, because deciding about it failed", "namespace", req.Namespace, "pod", podName(req), "error", why)
+	h.count(req, "Error")
+	return admission.Allowed("").WithWarnings("holdfast-operator failed on this pod and left it as it is")
 }
 
 func (h *Handler) answer(req admission.Request, in *sidecar.Injection) admission.Response {
