@@ -48,12 +48,30 @@ func (r *replications) plan(s settings.Settings, inputs *collect.Config) ([]repl
 			}
 		}
 	}
+	return specs, checkSpecs(specs)
+}
+
+func checkSpecs(specs []replicate.Spec) error {
 	for _, spec := range specs {
 		if err := spec.Check(); err != nil {
-			return nil, fmt.Errorf("replication %q of the configuration: %w", spec.Name, err)
+			return fmt.Errorf("replication %q of the configuration: %w", spec.Name, err)
 		}
 	}
-	return specs, nil
+	return nil
+}
+
+// checkReplications returns what is wrong with the replications of a configuration, whichever buckets there are.
+func checkReplications(s settings.Settings, inputs *collect.Config) error {
+	const any = id.ID(1)
+	var specs []replicate.Spec
+	for _, v := range s.Replications {
+		remote := s.Remotes[slices.IndexFunc(s.Remotes, func(r settings.Remote) bool { return r.Name == v.Remote })] // checked when it was decoded
+		specs = append(specs, fromTable(v, remote, any))
+	}
+	for _, d := range inputs.Destinations {
+		specs = append(specs, destination(d, any))
+	}
+	return checkSpecs(specs)
 }
 
 // swap takes over a configuration. An error means that it is wrong, and that nothing has changed.

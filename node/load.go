@@ -24,6 +24,8 @@ type RunOptions struct {
 	TestWait int
 	// Once gathers each input once, stores and replicates the points, and ends.
 	Once bool
+	// Check loads the configuration and checks it as a start would, and ends. Nothing is started or written.
+	Check bool
 	// WatchConfig is "notify" or "poll": the configuration is loaded again when its files change.
 	WatchConfig string
 	// Quiet logs errors only, Debug everything.

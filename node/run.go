@@ -12,6 +12,13 @@ import (
 
 // Run runs a node until the context ends. On SIGHUP, and with WatchConfig when a file changes, it loads the configuration again.
 func Run(ctx context.Context, o RunOptions) error {
+	if o.Check {
+		c, err := load(ctx, o, nil)
+		if err != nil {
+			return err
+		}
+		return checkReplications(c.settings, c.inputs)
+	}
 	if o.Test {
 		c, err := load(ctx, o, nil)
 		if err != nil {

@@ -8,8 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -51,7 +49,7 @@ func (op *Operator) addClasses(ctx context.Context) error {
 	op.registry.Load(good)
 	op.changes = newChanges()
 	op.registry.Subscribe(op.changed)
-	op.reporter = class.NewReporter(op.registry, op.manager.GetClient(), classEvents{op.recorder()}, op.o.Logger)
+	op.reporter = class.NewReporter(op.registry, op.manager.GetClient(), op.recorder, op.o.Logger)
 	op.reporter.ClassesObject = object
 	for _, r := range []manager.Runnable{everywhere(op.registry.Run), everywhere(op.changes.run), manager.RunnableFunc(op.reporter.Run),
 		manager.RunnableFunc(func(ctx context.Context) error { return lastGood.Run(ctx, op.registry) })} {
@@ -64,18 +62,6 @@ func (op *Operator) addClasses(ctx context.Context) error {
 
 // lastGoodSecret is the Secret of the own namespace that keeps the last good texts.
 const lastGoodSecret = "holdfast-operator-last-good"
-
-// recorder records events under the operator's name.
-func (op *Operator) recorder() events.EventRecorder {
-	return op.manager.GetEventRecorder("holdfast-operator")
-}
-
-// classEvents records what became of a class.
-type classEvents struct{ events.EventRecorder }
-
-func (e classEvents) Event(object runtime.Object, eventtype, reason, message string) {
-	e.Eventf(object, nil, eventtype, reason, "Check", "%s", message)
-}
 
 // checkers are the agents that say whether a text is good.
 func checkers(places map[v1alpha1.Agent]string) map[v1alpha1.Agent]agent.Checker {

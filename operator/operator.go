@@ -23,8 +23,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/record"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -46,12 +48,6 @@ import (
 // kubeSystem is a namespace whose pods are left alone whatever the configuration says: the cluster needs them to run the operator.
 const kubeSystem = "kube-system"
 
-// Requests to the API server per second, and how many at once after a pause. Delivering a class to many namespaces needs some.
-const (
-	requestRate  = 100
-	requestBurst = 200
-)
-
 // Operator is one process.
 type Operator struct {
 	o        Options
@@ -59,6 +55,7 @@ type Operator struct {
 	manager  ctrl.Manager
 	client   kubernetes.Interface
 	serving  *certs.Serving
+	recorder record.EventRecorder
 	registry *class.Registry
 	reporter *class.Reporter
 	builder  *sidecar.Builder
@@ -91,7 +88,9 @@ func (op *Operator) connect(context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)
 	}
-	op.config.QPS, op.config.Burst = requestRate, requestBurst
+	// No rate of the client's own: what is written at once is bounded where it is written, and the API server's priority and fairness
+	// knows better than a number here how much it can take.
+	op.config.QPS = -1
 	op.config.UserAgent = "holdfast-operator"
 	op.client, err = kubernetes.NewForConfig(op.config)
 	return err
@@ -130,7 +129,21 @@ func (op *Operator) makeManager(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("setting up: %w", err)
 	}
-	return nil
+	return op.addEvents(scheme)
+}
+
+// addEvents records events. The older of the two kinds: the newer folds events of one reason into the first one's text, however they
+// differ, and what is told here is in the text.
+func (op *Operator) addEvents(scheme *runtime.Scheme) error {
+	// All classes of a Secret are told about on that one object, whose events the usual bounds would soon drop: 25, then one in 5 minutes.
+	broadcaster := record.NewBroadcasterWithCorrelatorOptions(record.CorrelatorOptions{BurstSize: 100, QPS: 1.0 / 10, MaxEvents: 100})
+	op.recorder = broadcaster.NewRecorder(scheme, corev1.EventSource{Component: "holdfast-operator"})
+	return op.manager.Add(everywhere(func(ctx context.Context) error {
+		broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: op.client.CoreV1().Events("")})
+		<-ctx.Done()
+		broadcaster.Shutdown()
+		return nil
+	}))
 }
 
 // addWebhook serves admission requests.
@@ -189,15 +202,16 @@ func (op *Operator) addDelivery(ctx context.Context) error {
 		return err
 	}
 	classes := &delivery{registry: op.registry, report: op.reporter.SetUsage, namespaces: map[string]map[class.Key]deliver.Count{}}
-	c := &deliver.Controller{Client: op.manager.GetClient(), Live: op.manager.GetAPIReader(), Owner: owner, Classes: classes,
-		Recorder: op.recorder(), Logger: op.o.Logger, Grace: deliver.DefaultGrace, Now: time.Now}
+	c := &deliver.Controller{Client: op.manager.GetClient(), Cache: op.manager.GetCache(), Live: op.manager.GetAPIReader(), Builder: op.builder,
+		Checker: checkers(op.o.Checkers)[v1alpha1.AgentTelegraf], Owner: owner, Classes: classes, Recorder: op.recorder, Logger: op.o.Logger,
+		Grace: deliver.DefaultGrace, Now: time.Now}
 	return c.Setup(op.manager, op.changes.out, ctrlmetrics.Registry)
 }
 
 // addRecheck looks for pods without their sidecar.
 func (op *Operator) addRecheck(context.Context) error {
 	op.recheck = &recheck.Rechecker{Live: op.manager.GetAPIReader(), Client: op.manager.GetClient(), Builder: op.builder,
-		Recorder: op.recorder(), Logger: op.o.Logger, Mode: op.o.Recheck, Interval: op.o.RecheckInterval, Settle: recheckSettle,
+		Recorder: op.recorder, Logger: op.o.Logger, Mode: op.o.Recheck, Interval: op.o.RecheckInterval, Settle: recheckSettle,
 		Eligible: op.eligible, Exempt: op.exempt(), MaxEvictions: op.o.RecheckEvictions, PageSize: 500}
 	op.recheck.Register(ctrlmetrics.Registry)
 	return op.manager.Add(op.recheck)

@@ -16,6 +16,9 @@ type delivery struct {
 	namespaces map[string]map[class.Key]deliver.Count
 }
 
+// Known is closed once every class has been read and checked.
+func (d *delivery) Known() <-chan struct{} { return d.registry.Synced() }
+
 // Text returns what pods of a namespace that run with a class are to have.
 func (d *delivery) Text(namespace, name string) (deliver.Text, bool) {
 	c, err := d.registry.Delivered(namespace, name)

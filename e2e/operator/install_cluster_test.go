@@ -223,6 +223,13 @@ func checkRights(t *testing.T, cluster *kube.Cluster) {
 			}
 			return err
 		}},
+		{"make its certificates' Secret anew", true, func() error {
+			if err := cluster.Client().CoreV1().Secrets(namespace).Delete(ctx, "holdfast-operator-tls", metav1.DeleteOptions{}); err != nil {
+				return err
+			}
+			_, err := secrets(namespace).Apply(ctx, applycorev1.Secret("holdfast-operator-tls", namespace), apply)
+			return err
+		}},
 		{"keep the last good texts", true, func() error {
 			_, err := secrets(namespace).Apply(ctx, applycorev1.Secret("holdfast-operator-last-good", namespace), apply)
 			return err

@@ -31,6 +31,8 @@ const Namespace = "holdfast-operator"
 type Options struct {
 	// Program is the path of holdfast-operator, Deploy that of the folder deploy.
 	Program, Deploy string
+	// Manifest is applied instead of the one in Deploy, such as one rendered with other values.
+	Manifest string
 	// Args come after those of the Deployment, and so win.
 	Args []string
 	// Classes are the data of the Secret of classes.
@@ -57,11 +59,14 @@ type Replica struct {
 // Install applies the manifests, and starts operators in place of the Deployment's pods, which would run in name only. The webhook
 // configuration leads to the first replica. It returns when pods get their sidecars.
 func Install(ctx context.Context, c *kube.Cluster, o Options) (*Installation, error) {
-	manifest, err := os.ReadFile(filepath.Join(o.Deploy, "holdfast-operator.yaml"))
-	if err != nil {
-		return nil, err
+	if o.Manifest == "" {
+		manifest, err := os.ReadFile(filepath.Join(o.Deploy, "holdfast-operator.yaml"))
+		if err != nil {
+			return nil, err
+		}
+		o.Manifest = string(manifest)
 	}
-	if out, err := c.Apply(ctx, string(manifest)); err != nil {
+	if out, err := c.Apply(ctx, o.Manifest); err != nil {
 		return nil, fmt.Errorf("applying the manifest: %w\n%s", err, out)
 	}
 	in := &Installation{cluster: c, program: o.Program}

@@ -4,7 +4,6 @@ package operator_test
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -40,7 +39,7 @@ func accepted(t *testing.T, pod *corev1.Pod) map[string]string {
 		if first == nil {
 			first = files
 		}
-		check(t, files)
+		check(t, created{Pod: pod}, v.Name)
 	}
 	if first == nil {
 		t.Fatal("the pod has no configuration")
@@ -69,17 +68,18 @@ func configuration(t *testing.T, pod *corev1.Pod, volume string) map[string]stri
 	return files
 }
 
-// check asks the real Telegraf.
-func check(t *testing.T, files map[string]string) {
+// check asks the real Telegraf about the sidecar that mounts a volume as its configuration.
+func check(t *testing.T, c created, volume string) {
 	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+	for _, of := range slices.Concat(c.Spec.InitContainers, c.Spec.Containers) {
+		if mountedAt("/etc/telegraf")(&of) != volume {
+			continue
 		}
+		cmd := exec.CommandContext(t.Context(), telegrafPath(t), "config", "check", "--config-directory", filepath.Join(materialised(t, c, &of), "etc/telegraf"))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("Telegraf refuses the configuration: %v\n%s\n%q", err, out, configuration(t, c.Pod, volume))
+		}
+		return
 	}
-	cmd := exec.CommandContext(t.Context(), telegrafPath(t), "config", "check", "--config-directory", dir)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("Telegraf refuses the configuration: %v\n%s\n%q", err, out, files)
-	}
+	t.Errorf("no container has the volume %s", volume)
 }

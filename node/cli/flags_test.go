@@ -92,6 +92,13 @@ func TestUnderTheNameTelegrafTheFlagsStartANode(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("options %+v, want %+v", got, want)
 	}
+	got = RunOptions{}
+	if out := s.run(t, "config", "check", "--config", "a.conf", "--config-directory", "d"); out.code != ExitDone || out.out+out.errors != "" {
+		t.Fatal(out)
+	}
+	if want := (RunOptions{Check: true, Quiet: true, Config: []string{"a.conf"}, ConfigDirectory: []string{"d"}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("options of config check %+v, want %+v", got, want)
+	}
 	for _, args := range [][]string{{"version"}, {"--version"}} {
 		if out := s.run(t, args...); out.code != ExitDone || !strings.HasPrefix(out.out, "Telegraf ") {
 			t.Errorf("%q: %s", args, out)

@@ -17,6 +17,8 @@ type RunOptions struct {
 	TestWait int
 	// Once gathers each input once, writes to the real outputs and ends.
 	Once bool
+	// Check loads the configuration and checks it as a start would, and ends. Nothing is started or written.
+	Check bool
 	// WatchConfig is "notify" or "poll": the configuration is loaded again when its files change.
 	WatchConfig string
 	// Quiet logs errors only, Debug everything.
@@ -82,6 +84,16 @@ func (a *app) telegraf() *cobra.Command {
 		}
 		return start(cmd, args)
 	}
-	cmd.AddCommand(version)
+	cmd.AddCommand(version, a.telegrafConfigCommand())
 	return cmd
+}
+
+// telegrafConfigCommand is `config check`, which tells whether a node would start with a configuration.
+func (a *app) telegrafConfigCommand() *cobra.Command {
+	o := RunOptions{Check: true, Quiet: true}
+	check := a.leaf("check", "Check configuration files", func(cmd *cobra.Command, _ []string) error { return a.Run(cmd.Context(), o) })
+	check.Long = `Load configuration files and check them as a start would, without starting anything. Exit code 1 says that a node would not start.`
+	check.Flags().StringArrayVar(&o.Config, "config", nil, "Configuration `file` or URL to check; repeatable")
+	check.Flags().StringArrayVar(&o.ConfigDirectory, "config-directory", nil, "`Folder` of *.conf files to check; repeatable")
+	return a.group("config", "Commands for configuration files", check)
 }

@@ -31,6 +31,7 @@ func TestTheAgentsAnswerIsTheAnswer(t *testing.T) {
 	for _, test := range []struct{ name, text, word, want string }{
 		{"useful line", "", "refuse", "a.conf: error parsing outputs, undefined but requested output: fiel known are: file"},
 		{"older log", "", "old log", "a.conf: error loading config file a.conf: plugin outputs.file: line 1: the fields [\"fiels\"] were not used"},
+		{"several lines of holdfast", "", "holdfast", "a.conf: a.conf:1: there is no plugin inputs.memm a.conf:2: nor inputs.cpuu"},
 		{"no reason", "", "silent", "a.conf: the agent refuses the configuration without saying why"},
 		{"crash", "", "crash", "a.conf: the agent crashed: panic: index out of range"},
 		{"bounded output", "", "flood", "a.conf: the last word"},

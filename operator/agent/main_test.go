@@ -45,6 +45,8 @@ func fakeAgent(args []string) int {
 		fmt.Fprintf(os.Stderr, "2026-01-02T03:04:05Z W! \x1b[33mStrict environment variable handling\x1b[0m\n2026-01-02T03:04:05Z E! loading config file %s failed: error parsing outputs, \x1b[31mundefined but requested output: fiel\x1b[0m\n  known are: file\n", files[0])
 	case "old log":
 		fmt.Fprintf(os.Stderr, "2026/01/02 03:04:05 E! error loading config file %s: plugin outputs.file: line 1: the fields [\"fiels\"] were not used\n", files[0])
+	case "holdfast":
+		fmt.Fprintf(os.Stderr, "time=2026-01-02T03:04:05Z level=WARN msg=note\nError: %s:1: there is no plugin inputs.memm\n%s:2: nor inputs.cpuu\n", files[0], files[0])
 	case "silent":
 	case "quote":
 		fmt.Fprintln(os.Stderr, `E! cannot read "hunter2" nor http://me:secret@host/ nor "$TOKEN"`)

@@ -32,9 +32,13 @@ func usefulLine(log string) string {
 		}
 		stamped := stamp.MatchString(line)
 		line = stamp.ReplaceAllString(line, "")
-		switch isError := strings.HasPrefix(line, "E! "); {
+		reason, isError := strings.CutPrefix(line, "E! ")
+		if !isError {
+			reason, isError = strings.CutPrefix(line, "Error: ") // what holdfast ends with
+		}
+		switch {
 		case isError:
-			found, inError = []string{line[3:]}, true
+			found, inError = []string{reason}, true
 		case inError && !stamped && !level.MatchString(line):
 			found = append(found, line)
 		case !inError:

@@ -187,6 +187,12 @@ func split(key string) (sidecar, short string, ok bool) {
 	return name, short, true
 }
 
+// Asks says whether a key is one that a pod asks for something with.
+func Asks(key string) bool {
+	_, _, ok := split(key)
+	return ok
+}
+
 // stray says what is wrong with a key that looks like one of ours and is not; nil when it does not look like one.
 func stray(key string) *Problem {
 	prefix, short, _ := strings.Cut(key, "/")

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	admissionclient "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 )
@@ -41,9 +42,9 @@ func (c *cluster) interrupt() {
 	}
 }
 
-func (s secretClient) Create(ctx context.Context, secret *corev1.Secret, o metav1.CreateOptions) (*corev1.Secret, error) {
+func (s secretClient) Apply(ctx context.Context, secret *applycorev1.SecretApplyConfiguration, o metav1.ApplyOptions) (*corev1.Secret, error) {
 	s.interrupt()
-	return s.SecretInterface.Create(ctx, secret, o)
+	return s.SecretInterface.Apply(ctx, secret, o)
 }
 
 func (s secretClient) Update(ctx context.Context, secret *corev1.Secret, o metav1.UpdateOptions) (*corev1.Secret, error) {

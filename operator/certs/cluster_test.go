@@ -196,7 +196,13 @@ func (c *cluster) webhooks() *admissionv1.MutatingWebhookConfiguration {
 	return o.(*admissionv1.MutatingWebhookConfiguration)
 }
 
-func (c *cluster) state() state { return inspect(c.secret()) }
+// state is what is in the Secret; one that is not there has nothing in it.
+func (c *cluster) state() state {
+	if secret := c.secret(); secret != nil {
+		return inspect(secret)
+	}
+	return inspect(&corev1.Secret{})
+}
 
 func (c *cluster) clock() time.Time {
 	c.mu.Lock()

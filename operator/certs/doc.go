@@ -21,7 +21,7 @@
 //     issued by it.
 //  3. The old authority leaves the bundle when it has expired, or when every certificate it can have issued has.
 //
-// Where no usable serving certificate is left (first start, all expired, the Secret damaged or lost, the service renamed) there is
+// Where no usable serving certificate is left (first start, all expired, the Secret damaged or deleted, the service renamed) there is
 // nothing to overlap with, and the replacement is immediate.
 //
 // A [Serving] runs in every replica. It hands the present certificate to TLS handshakes and is updated without a restart, by a
@@ -30,7 +30,8 @@
 // # What it does not do
 //
 // It changes nothing of the webhook configuration but caBundle, and nothing at all with a FolderWatch: there, whoever makes the
-// certificates publishes the bundle. It does not revoke: a stolen key is answered by deleting the Secret. Private keys and the text of
+// certificates publishes the bundle. It does not revoke: a stolen key is answered by deleting the Secret, which the leader then makes
+// anew. Private keys and the text of
 // the Secret never reach a log or an error.
 package certs
 

@@ -37,7 +37,7 @@ func (r *Rotator) plan(s state, carried, now time.Time) step {
 		if useless == nil {
 			return step{action: actAuthority, reason: fault.Error(), damage: true}
 		}
-		return step{action: actReplace, reason: reasons(fault, useless), damage: !s.missing}
+		return step{action: actReplace, reason: reasons(fault, useless), damage: !s.empty}
 	}
 	if useless != nil {
 		return step{action: actIssue, reason: useless.Error(), damage: true}

@@ -66,7 +66,7 @@ func (r *Rotator) publish(ctx context.Context, conf *admissionv1.MutatingWebhook
 	if err != nil {
 		return false, fmt.Errorf("encode the patch of caBundle: %w", err)
 	}
-	_, err = r.webhooks.Patch(ctx, r.Webhook, types.JSONPatchType, text, metav1.PatchOptions{FieldManager: "holdfast-operator"})
+	_, err = r.webhooks.Patch(ctx, r.Webhook, types.JSONPatchType, text, metav1.PatchOptions{FieldManager: fieldManager})
 	switch {
 	case apierrors.IsInvalid(err): // how API servers answer a failed test; told apart from a refused bundle by reading again
 		return false, r.outdated(ctx, conf, err)

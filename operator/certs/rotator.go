@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	admissionclient "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 )
@@ -20,7 +21,8 @@ import (
 // Rotator makes and renews the certificates. It is for the leader; should two run at once, each one's writes fail on what the other
 // changed, and it reads again. The fields are set before the first use; NewRotator sets the defaults.
 //
-// It needs get, list, watch, create and update of the Secret, and get, list, watch and patch of the webhook configuration.
+// It needs get, list, watch, create, patch and update of the Secret, all of which can be granted by its name, and get, list, watch and
+// patch of the webhook configuration.
 type Rotator struct {
 	Namespace string // of the operator
 	Secret    string // its name
@@ -84,7 +86,10 @@ func (r *Rotator) Validate() error {
 	return errors.Join(errs...)
 }
 
-// maxSteps bounds the writes of one Ensure, with room for conflicts. A rotation needs three.
+// fieldManager is the name under which the API server notes what the operator writes.
+const fieldManager = "holdfast-operator"
+
+// maxSteps bounds the writes of one Ensure, with room for conflicts. A rotation needs three, and so does a first start.
 const maxSteps = 12
 
 // Ensure brings the Secret and the webhook configuration to where they should be now. It returns after how long there will be something
@@ -126,6 +131,9 @@ func (r *Rotator) advance(ctx context.Context) (next time.Duration, done bool, e
 	} else if err != nil {
 		return 0, false, fmt.Errorf("read Secret %s/%s: %w", r.Namespace, r.Secret, err)
 	}
+	if secret == nil {
+		return 0, false, r.create(ctx)
+	}
 	s, now := inspect(secret), r.Now()
 	todo := r.plan(s, r.observe(conf, s, now), now)
 	if todo.action != actNone {
@@ -142,32 +150,29 @@ func (r *Rotator) advance(ctx context.Context) (next time.Duration, done bool, e
 	return max(todo.next.Sub(now), time.Second), true, nil
 }
 
+// create makes the Secret, empty. Server-side apply names what it makes, unlike POST, so RBAC can limit it to this one name. It sets no
+// data: should another have made the Secret meanwhile, it takes nothing away from it.
+func (r *Rotator) create(ctx context.Context) error {
+	secret := applycorev1.Secret(r.Secret, r.Namespace).WithLabels(map[string]string{"app.kubernetes.io/managed-by": fieldManager})
+	if _, err := r.secrets.Apply(ctx, secret, metav1.ApplyOptions{FieldManager: fieldManager, Force: true}); err != nil {
+		return fmt.Errorf("make Secret %s/%s: %w", r.Namespace, r.Secret, err)
+	}
+	return nil
+}
+
 // store carries out a step and writes the Secret, if nobody else has since it was read.
 func (r *Rotator) store(ctx context.Context, secret *corev1.Secret, s state, todo step, now time.Time) error {
 	data, err := r.apply(todo.action, s, now)
 	if err != nil {
 		return err
 	}
-	if secret == nil {
-		secret = &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{
-				Namespace: r.Namespace,
-				Name:      r.Secret,
-				Labels:    map[string]string{"app.kubernetes.io/managed-by": "holdfast-operator"},
-			},
-			Type: corev1.SecretTypeTLS,
-			Data: data,
-		}
-		_, err = r.secrets.Create(ctx, secret, metav1.CreateOptions{})
-	} else {
-		secret = secret.DeepCopy()
-		if secret.Data == nil {
-			secret.Data = map[string][]byte{}
-		}
-		maps.Copy(secret.Data, data)
-		if _, err = r.secrets.Update(ctx, secret, metav1.UpdateOptions{}); apierrors.IsNotFound(err) {
-			err = errOutdated
-		}
+	secret = secret.DeepCopy()
+	if secret.Data == nil {
+		secret.Data = map[string][]byte{}
+	}
+	maps.Copy(secret.Data, data)
+	if _, err = r.secrets.Update(ctx, secret, metav1.UpdateOptions{FieldManager: fieldManager}); apierrors.IsNotFound(err) {
+		err = errOutdated
 	}
 	if err != nil {
 		return fmt.Errorf("write Secret %s/%s: %w", r.Namespace, r.Secret, err)
@@ -202,5 +207,5 @@ func (r *Rotator) subjects() subjects {
 
 // conflicting reports whether err says that an object was changed, made or removed by someone else since it was read.
 func conflicting(err error) bool {
-	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || errors.Is(err, errOutdated)
+	return apierrors.IsConflict(err) || errors.Is(err, errOutdated)
 }

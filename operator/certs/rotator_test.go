@@ -26,7 +26,7 @@ func TestFirstStart(t *testing.T) {
 	c := newCluster(t)
 	r := c.rotator()
 	next := c.ensure(r)
-	if want := []string{"create secrets", "patch mutatingwebhookconfigurations"}; !slices.Equal(c.writes, want) {
+	if want := []string{"patch secrets", "update secrets", "patch mutatingwebhookconfigurations"}; !slices.Equal(c.writes, want) {
 		t.Errorf("writes %q, want %q", c.writes, want)
 	}
 	s := c.state()
@@ -54,8 +54,8 @@ func TestFirstStart(t *testing.T) {
 		t.Errorf("next at %s, want two thirds of the serving certificate's life, %s", got, renewAt(leaf))
 	}
 	c.ensure(r)
-	if len(c.writes) != 2 {
-		t.Errorf("a second Ensure wrote: %q", c.writes[2:])
+	if len(c.writes) != 3 {
+		t.Errorf("a second Ensure wrote: %q", c.writes[3:])
 	}
 }
 
@@ -67,23 +67,23 @@ func TestNewAuthorityIsPublishedAndSettlesBeforeItIssues(t *testing.T) {
 	before := c.state()
 	c.advance(renewAt(before.cas[0]).Sub(c.now) - time.Second)
 	c.ensure(r)
-	if len(c.writes) != 2 {
+	if len(c.writes) != 3 {
 		t.Fatalf("wrote before two thirds of the life: %q", c.writes)
 	}
 	c.advance(time.Second)
 	if next := c.ensure(r); next != r.Settle {
 		t.Errorf("next in %s, want the settle time", next)
 	}
-	if want := []string{"update secrets", "patch mutatingwebhookconfigurations"}; !slices.Equal(c.writes[2:], want) {
-		t.Fatalf("writes %q, want %q", c.writes[2:], want)
+	if want := []string{"update secrets", "patch mutatingwebhookconfigurations"}; !slices.Equal(c.writes[3:], want) {
+		t.Fatalf("writes %q, want %q", c.writes[3:], want)
 	}
 	during := c.state()
 	if len(during.cas) != 2 || !during.cas[1].Equal(before.cas[0]) || !during.leaf.Equal(before.leaf) {
 		t.Fatal("the new authority is not in front of the old one, or the serving certificate has changed")
 	}
 	c.advance(r.Settle - time.Second)
-	if next := c.ensure(r); next != time.Second || len(c.writes) != 4 {
-		t.Fatalf("before the settle time: writes %q, next in %s", c.writes[4:], next)
+	if next := c.ensure(r); next != time.Second || len(c.writes) != 5 {
+		t.Fatalf("before the settle time: writes %q, next in %s", c.writes[5:], next)
 	}
 	c.advance(time.Second)
 	c.ensure(r)
@@ -270,8 +270,8 @@ func TestClockSetBackLittleChangesNothing(t *testing.T) {
 	c.ensure(r)
 	c.advance(-4 * time.Minute)
 	c.ensure(r)
-	if len(c.writes) != 2 {
-		t.Errorf("writes %q", c.writes[2:])
+	if len(c.writes) != 3 {
+		t.Errorf("writes %q", c.writes[3:])
 	}
 }
 
@@ -318,8 +318,8 @@ func TestReplicasThatStartTogetherAgree(t *testing.T) {
 	c.beforeWrite = func() { c.ensure(c.rotator()) }
 	r := c.rotator()
 	c.ensure(r)
-	if want := []string{"create secrets", "patch mutatingwebhookconfigurations"}; !slices.Equal(c.writes, want) {
-		t.Errorf("writes %q, want the other's only: %q", c.writes, want)
+	if want := []string{"patch secrets", "update secrets", "patch mutatingwebhookconfigurations", "patch secrets"}; !slices.Equal(c.writes, want) {
+		t.Errorf("writes %q, want the other's and one that makes what is there: %q", c.writes, want)
 	}
 
 	together := newCluster(t)
@@ -345,7 +345,7 @@ func TestOthersChangesAreReadAgain(t *testing.T) {
 	c.advance(renewAt(c.state().leaf).Sub(c.now))
 	c.beforeWrite = func() { c.ensure(c.rotator()) }
 	c.ensure(c.rotator())
-	if got := len(c.writes); got != 3 {
+	if got := len(c.writes); got != 4 {
 		t.Errorf("writes %q: the second leader renewed what the first just had", c.writes)
 	}
 	c.beforeWrite = func() {
@@ -355,7 +355,7 @@ func TestOthersChangesAreReadAgain(t *testing.T) {
 	}
 	c.advance(renewAt(c.state().leaf).Sub(c.now))
 	c.ensure(c.rotator())
-	if c.state().missing {
+	if c.state().empty {
 		t.Error("the removed Secret was not made again")
 	}
 }

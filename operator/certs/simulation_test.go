@@ -35,7 +35,7 @@ func newWitness(c *cluster, settle time.Duration) *witness {
 // look takes in what was written and checks.
 func (w *witness) look() {
 	now := w.clock()
-	if secret := w.secret(); secret != nil {
+	if secret := w.secret(); secret != nil && len(secret.Data) > 0 {
 		if err := w.replica.serving.Update(secret); err != nil {
 			w.t.Errorf("%s: the replica did not take the Secret: %v", now, err)
 		}

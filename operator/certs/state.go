@@ -12,19 +12,19 @@ import (
 
 // state is what a Secret holds, as far as it can be read. What cannot is told by the faults.
 type state struct {
-	missing bool                // there is no Secret
-	cas     []*x509.Certificate // the current authority first
-	signer  crypto.Signer       // key of cas[0]; nil if there is none that belongs to it
-	leaf    *x509.Certificate   // the serving certificate; nil if it has no key that belongs to it
+	empty  bool                // the Secret has nothing in it: it is a new one, or was emptied to have all made anew
+	cas    []*x509.Certificate // the current authority first
+	signer crypto.Signer       // key of cas[0]; nil if there is none that belongs to it
+	leaf   *x509.Certificate   // the serving certificate; nil if it has no key that belongs to it
 
 	bundleFault, signerFault, leafFault error
 }
 
-// inspect reads a Secret; nil is a missing one.
+// inspect reads a Secret.
 func inspect(secret *corev1.Secret) state {
-	if secret == nil {
-		gone := errors.New("there is no Secret")
-		return state{missing: true, bundleFault: gone, signerFault: gone, leafFault: gone}
+	if len(secret.Data) == 0 {
+		empty := errors.New("the Secret is empty")
+		return state{empty: true, bundleFault: empty, signerFault: empty, leafFault: empty}
 	}
 	var s state
 	s.cas, s.bundleFault = decodeBundle(secret.Data[KeyBundle])

@@ -31,10 +31,10 @@ func NewSecretWatch(secrets coreclient.SecretInterface, serving *Serving) *Secre
 	return &SecretWatch{Secret: "holdfast-operator-tls", Serving: serving, Logger: slog.New(slog.DiscardHandler), secrets: secrets}
 }
 
-// Start watches until ctx ends. A Secret that is missing is waited for; one that is removed leaves the certificate served.
+// Start watches until ctx ends. A Secret that is missing or empty is waited for; one that is removed leaves the certificate served.
 func (w *SecretWatch) Start(ctx context.Context) error {
 	return watchSecret(ctx, w.secrets, w.Secret, w.Logger, w.Serving.metrics, func(secret *corev1.Secret) {
-		if secret == nil {
+		if secret == nil || len(secret.Data) == 0 {
 			return
 		}
 		if err := w.Serving.Update(secret); err != nil {

@@ -108,7 +108,7 @@ func TestTheErrorOfResolveSaysWhatToDo(t *testing.T) {
 		problem class.Problem
 		want    string
 	}{
-		{"infar", class.ProblemUnknown, "there is no class infar for namespace x; did you mean infra?; known: broken, infra, zone-00"},
+		{"infar", class.ProblemUnknown, "there is no class infar for namespace x; did you mean infra? Known: broken, infra, zone-00"},
 		{"zone-99", class.ProblemUnknown, "and 4 more"},
 		{"secret-name", class.ProblemUnknown, "there is no class secret-name for namespace x; known:"},
 		{"broken", class.ProblemNeverValid, "has no valid text yet: broken.conf:1: invalid TOML syntax"},

@@ -64,13 +64,17 @@ func (e *ResolveError) Error() string {
 	if len(e.Nearest) > 0 {
 		text += fmt.Sprintf("; did you mean %s?", strings.Join(e.Nearest, " or "))
 	}
+	sep := "; known: "
+	if len(e.Nearest) > 0 {
+		sep = " Known: "
+	}
 	switch {
 	case e.KnownTotal == 0:
 		return text + "; there are no classes"
 	case e.KnownTotal > len(e.Known):
-		return text + fmt.Sprintf("; known: %s and %d more", strings.Join(e.Known, ", "), e.KnownTotal-len(e.Known))
+		return text + fmt.Sprintf("%s%s and %d more", sep, strings.Join(e.Known, ", "), e.KnownTotal-len(e.Known))
 	}
-	return text + "; known: " + strings.Join(e.Known, ", ")
+	return text + sep + strings.Join(e.Known, ", ")
 }
 
 // Resolve returns the class that a new pod of the namespace gets for the name, with its last good text. A TelegrafClass of the namespace

@@ -101,7 +101,7 @@ func (f *runFlags) addSidecar(fs *pflag.FlagSet) {
 	fs.StringVar(&d.HoldfastImage, "holdfast-image", "", "`image` of sidecars whose agent is holdfast")
 	fs.StringVar(&f.agent, "sidecar-agent", "telegraf", "`telegraf or holdfast`, where neither class nor pod says")
 	fs.StringVar(&f.mode, "sidecar-mode", "auto", "`auto, native or container`, where neither class nor pod says")
-	fs.StringVar(&f.watch, "telegraf-watch-config", "notify", "how agents notice a change of their files: `notify, poll or off`")
+	fs.StringVar(&f.watch, "telegraf-watch-config", "notify", "how agents notice a change of their files: `notify, poll or off`; Telegraf polls unless it is off")
 	fs.BoolVar(&d.Internal, "enable-default-internal-plugin", false, "collect the agents' own metrics unless a pod says otherwise")
 	fs.BoolVar(&d.Istio, "enable-istio-injection", false, "give pods with Istio's proxy a sidecar that scrapes it")
 	fs.StringVar(&d.IstioClass, "istio-output-class", "istio", "`class` of that sidecar")

@@ -18,8 +18,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/holdfast-telemetry/holdfast/operator/agent"
+	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 )
 
 // FieldOwner is the name under which the operator applies objects.
@@ -39,6 +42,8 @@ type Text struct {
 
 // Classes is where the texts are.
 type Classes interface {
+	// Known is closed once the texts are there: before, one that is missing may only be late.
+	Known() <-chan struct{}
 	// Text returns the last good text of a class as a namespace sees it. ok is false when there is none.
 	Text(namespace, class string) (text Text, ok bool)
 	// Report tells how many pods of a namespace have a class, and how many of those were delivered the text in use.
@@ -50,21 +55,28 @@ type Count struct{ Pods, Current int }
 
 // Controller delivers. Only the leader may run one.
 type Controller struct {
-	// Client reads from a cache of pods and Secrets, as CacheOptions says, and writes.
+	// Client writes.
 	Client client.Client
+	// Cache has what CacheOptions says. A manager's client is no such reader: it asks the API server for pods and Secrets.
+	Cache client.Reader
 	// Live reads from the API server.
 	Live    client.Reader
 	Classes Classes
+	// Builder writes configurations anew when annotations were edited.
+	Builder *sidecar.Builder
+	// Checker says whether Telegraf accepts a pod's raw inputs; nil when there is none to ask.
+	Checker agent.Checker
 	// Owner is the definition that owns the Secrets.
 	Owner    metav1.OwnerReference
-	Recorder events.EventRecorder
+	Recorder record.EventRecorder
 	Logger   *slog.Logger
 	// Grace is how long a class stays in a namespace after its last pod.
 	Grace time.Duration
 	Now   func() time.Time
 
-	metrics *metrics
-	memory  memory
+	metrics   *metrics
+	memory    memory
+	inspected inspected
 }
 
 type metrics struct {

@@ -1,8 +1,14 @@
 package deliver
 
 import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
 // Register makes the metrics, as Setup does.
@@ -27,3 +33,19 @@ func Strip(o client.Object) client.Object {
 
 // Notice is what setupNotices runs for a refused pod.
 var Notice = (*Controller).notice
+
+// Follow has the labels of a namespace's pods follow its Secret, as the controller of labels does: pod by pod.
+func (c *Controller) Follow(ctx context.Context, namespace string) error {
+	secret, err := c.secret(ctx, namespace)
+	if err != nil || secret == nil {
+		return err
+	}
+	pods := c.outdated(ctx, secret)
+	slices.SortFunc(pods, func(a, b reconcile.Request) int { return cmp.Compare(a.Name, b.Name) })
+	var failed []error
+	for _, pod := range pods {
+		_, err := c.label(ctx, pod)
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}

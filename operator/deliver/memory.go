@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // memory is what a controller remembers between two looks at a namespace. Losing it costs a write or delays a clean-up, no more.
@@ -19,6 +21,9 @@ type space struct {
 	version string
 	// reported are the classes with figures in the metrics.
 	reported []string
+	// failure is why the last delivery failed, and told are the pods on which that was said.
+	failure string
+	told    map[types.UID]bool
 }
 
 // of returns the memory of a namespace. Two looks at one namespace never happen at once.

@@ -7,7 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -40,7 +40,7 @@ func (c *Controller) setupNotices(m manager.Manager) error {
 // notice says on a pod and on what owns it why there is no sidecar.
 func (c *Controller) notice(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	pod := podMeta()
-	if err := c.Client.Get(ctx, req.NamespacedName, pod); err != nil {
+	if err := c.Cache.Get(ctx, req.NamespacedName, pod); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if c.Now().Sub(pod.CreationTimestamp.Time) > noticeAge {
@@ -51,17 +51,17 @@ func (c *Controller) notice(ctx context.Context, req reconcile.Request) (reconci
 }
 
 // maxNote is the API server's bound for the text of an event, in bytes.
-const maxNote = 1024
+const maxNote = 900 // with room for the name of a pod
 
 // Tell records a warning on a pod and on the object that controls it, where people look first.
-func Tell(r events.EventRecorder, pod *metav1.PartialObjectMetadata, reason, note string) {
+func Tell(r record.EventRecorder, pod *metav1.PartialObjectMetadata, reason, note string) {
 	if len(note) > maxNote {
 		note = strings.ToValidUTF8(note[:maxNote-3], "") + "..."
 	}
-	r.Eventf(pod, nil, corev1.EventTypeWarning, reason, "Inject", "%s", note)
+	r.Event(&corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
+		corev1.EventTypeWarning, reason, note)
 	if owner := metav1.GetControllerOf(pod); owner != nil {
-		o := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: owner.APIVersion, Kind: owner.Kind},
-			ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: owner.Name, UID: owner.UID}}
-		r.Eventf(o, pod, corev1.EventTypeWarning, reason, "Inject", "%s", note)
+		r.Event(&corev1.ObjectReference{APIVersion: owner.APIVersion, Kind: owner.Kind, Namespace: pod.Namespace, Name: owner.Name, UID: owner.UID},
+			corev1.EventTypeWarning, reason, "pod "+pod.Name+": "+note)
 	}
 }

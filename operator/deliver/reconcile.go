@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,11 +26,16 @@ import (
 const deliveredAnnotation = annotation.Written + "classes"
 
 // ErrForeignSecret is the error of a namespace where something else has the Secret's name.
-var ErrForeignSecret = errors.New("a Secret that the operator has not made has its name: rename it, or label it " +
+var ErrForeignSecret = errors.New("the Secret " + sidecar.ClassesSecret + " of the namespace is not the operator's: delete it, or label it " +
 	ManagedBy + "=" + ManagedByValue + " to let the operator have it")
 
-// Reconcile brings one namespace in order: its Secret, then the labels of its pods.
+// Reconcile brings the Secret of one namespace in order. The labels of its pods follow what is in it; see label.
 func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	select {
+	case <-c.Classes.Known():
+	case <-ctx.Done():
+		return reconcile.Result{}, ctx.Err()
+	}
 	result, err := c.reconcile(ctx, req.Name)
 	if err != nil {
 		c.metrics.failures.WithLabelValues(req.Name).Inc()
@@ -40,21 +46,15 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 
 func (c *Controller) reconcile(ctx context.Context, namespace string) (result reconcile.Result, err error) {
 	pods := podMetaList()
-	if err := c.Client.List(ctx, pods, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+	if err := c.Cache.List(ctx, pods, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return result, err
 	}
-	secret := secretMeta()
-	err = c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: sidecar.ClassesSecret}, secret)
-	if apierrors.IsNotFound(err) {
-		secret = nil
-	} else if err != nil {
+	secret, err := c.secret(ctx, namespace)
+	if err != nil {
 		return result, err
-	}
-	if secret != nil && secret.DeletionTimestamp != nil {
-		secret = nil
 	}
 	space := c.memory.of(namespace)
-	result.RequeueAfter = space.keep(classesOf(pods.Items), deliveredTo(secret), c.Now(), c.Grace)
+	result.RequeueAfter = space.keep(classesOf(pods.Items), slices.Collect(maps.Keys(deliveredTo(secret))), c.Now(), c.Grace)
 	texts, err := c.deliver(ctx, namespace, space, secret)
 	if namespaceGone(err) {
 		// Nothing can be delivered there any more. What pods it has is told until they are gone too.
@@ -62,14 +62,37 @@ func (c *Controller) reconcile(ctx context.Context, namespace string) (result re
 		texts, result, err = nil, reconcile.Result{}, nil
 	}
 	if err != nil {
+		c.tellFailure(space, pods.Items, err)
 		return result, err
 	}
-	err = c.stamp(ctx, pods.Items, texts)
+	space.failure, space.told = "", nil
 	c.report(namespace, space, pods.Items, texts)
 	if len(space.needed) == 0 && len(pods.Items) == 0 {
 		c.memory.forget(namespace)
 	}
 	return result, err
+}
+
+// maxTold bounds the pods of a namespace that are told of one failure.
+const maxTold = 100
+
+// tellFailure says on pods that wait for their classes why they do: once for each reason, and only of failures that time alone does not
+// mend.
+func (c *Controller) tellFailure(space *space, pods []metav1.PartialObjectMetadata, err error) {
+	if !errors.Is(err, ErrForeignSecret) && !errors.Is(err, ErrTooLarge) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+		return
+	}
+	if space.failure != err.Error() {
+		space.failure, space.told = err.Error(), map[types.UID]bool{}
+	}
+	for i := range pods {
+		pod := &pods[i]
+		if pod.DeletionTimestamp != nil || pod.Labels[sidecar.InjectedLabel] != "true" || space.told[pod.UID] || len(space.told) >= maxTold {
+			continue
+		}
+		space.told[pod.UID] = true
+		Tell(c.Recorder, pod, "NotDelivered", "the classes of the sidecar cannot be delivered: "+err.Error())
+	}
 }
 
 // namespaceGone says that a write failed because its namespace is gone or going.
@@ -110,17 +133,18 @@ func podClasses(pod *metav1.PartialObjectMetadata) func(func(class, hash string)
 	}
 }
 
-// deliveredTo returns the classes that a Secret has.
-func deliveredTo(secret *metav1.PartialObjectMetadata) (classes []string) {
-	if secret == nil {
+// deliveredTo returns the classes that a Secret has, with the hashes of their texts.
+func deliveredTo(secret *metav1.PartialObjectMetadata) map[string]string {
+	if secret == nil || secret.Labels[ManagedBy] != ManagedByValue {
 		return nil
 	}
+	hashes := map[string]string{}
 	for pair := range strings.SplitSeq(secret.Annotations[deliveredAnnotation], ",") {
-		if class, _, ok := strings.Cut(pair, "="); ok {
-			classes = append(classes, class)
+		if class, hash, ok := strings.Cut(pair, "="); ok {
+			hashes[class] = hash
 		}
 	}
-	return classes
+	return hashes
 }
 
 // deliver makes the Secret of a namespace as it should be, and returns the texts that it has.
@@ -144,7 +168,7 @@ func (c *Controller) deliver(ctx context.Context, namespace string, space *space
 		return texts, c.remove(ctx, namespace, space, secret)
 	}
 	delivered := strings.Join(pairs, ",")
-	if secret != nil && secret.Annotations[deliveredAnnotation] == delivered && (space.version == "" && complete || space.version == secret.ResourceVersion) {
+	if secret != nil && secret.Annotations[deliveredAnnotation] == delivered && space.version == secret.ResourceVersion {
 		return texts, nil
 	}
 	data := map[string][]byte{}

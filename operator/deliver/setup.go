@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,32 +47,61 @@ func CacheOptions() map[client.Object]cache.ByObject {
 	}
 }
 
-// strip leaves of an object's metadata what a Controller looks at, so that memory stays small and flat.
+// strip leaves of an object's metadata what a Controller looks at, so that memory stays small and flat. What a usual pod has beyond its
+// name is two or three labels: the rest is kept of pods that there is something to tell about.
 func strip(object any) (any, error) {
 	o, ok := object.(*metav1.PartialObjectMetadata)
 	if !ok {
 		return object, nil
 	}
-	kept := &metav1.PartialObjectMetadata{TypeMeta: o.TypeMeta, ObjectMeta: metav1.ObjectMeta{
-		Name: o.Name, Namespace: o.Namespace, UID: o.UID, ResourceVersion: o.ResourceVersion, CreationTimestamp: o.CreationTimestamp,
-		DeletionTimestamp: o.DeletionTimestamp, OwnerReferences: o.OwnerReferences, Labels: ourLabels(o.Labels),
+	kept := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: shared.of(o.APIVersion), Kind: shared.of(o.Kind)}, ObjectMeta: metav1.ObjectMeta{
+		Name: o.Name, Namespace: shared.of(o.Namespace), UID: o.UID, ResourceVersion: o.ResourceVersion, CreationTimestamp: o.CreationTimestamp,
+		DeletionTimestamp: o.DeletionTimestamp, Labels: ourLabels(o.Labels), Annotations: ourAnnotations(o),
 	}}
-	for _, key := range []string{deliveredAnnotation, sidecar.StatusAnnotation} {
-		if v, ok := o.Annotations[key]; ok {
-			if kept.Annotations == nil {
-				kept.Annotations = map[string]string{}
-			}
-			kept.Annotations[key] = v
-		}
+	if len(kept.Annotations) > 0 {
+		kept.OwnerReferences = o.OwnerReferences // which are told, too
 	}
 	return kept, nil
 }
+
+// ourAnnotations keeps short ones only, and of long ones what is to be known of them. It returns nil for a pod with a sidecar whose
+// annotations are those that it was made from, if it brings no raw inputs.
+func ourAnnotations(o *metav1.PartialObjectMetadata) (ours map[string]string) {
+	keep := func(key, value string) {
+		if ours == nil {
+			ours = map[string]string{}
+		}
+		ours[key] = value
+	}
+	if v, ok := o.Annotations[deliveredAnnotation]; ok {
+		keep(deliveredAnnotation, v)
+	}
+	if v, ok := o.Annotations[sidecar.StatusAnnotation]; ok && o.Labels[sidecar.InjectedLabel] != "true" {
+		keep(sidecar.StatusAnnotation, v)
+	}
+	if made, ok := o.Annotations[sidecar.SourceAnnotation]; ok {
+		if present := sidecar.SourceHash(o.Annotations); present != made {
+			keep(sidecar.SourceAnnotation, made)
+			keep(presentSource, present)
+		}
+	}
+	for key := range o.Annotations {
+		if strings.HasPrefix(key, annotation.Written) && strings.HasSuffix(key, inputsSuffix) {
+			keep(hasInputs, "")
+			keep(sidecar.HashAnnotation, o.Annotations[sidecar.HashAnnotation])
+		}
+	}
+	return ours
+}
+
+// inputsSuffix ends the keys of annotations with raw inputs.
+var inputsSuffix = strings.TrimPrefix(sidecar.InputsAnnotation(""), annotation.Written)
 
 func ourLabels(all map[string]string) map[string]string {
 	ours := map[string]string{}
 	for k, v := range all {
 		if k == ManagedBy || k == sidecar.InjectedLabel || len(k) > len(annotation.ClassLabel) && k[:len(annotation.ClassLabel)] == annotation.ClassLabel {
-			ours[k] = v
+			ours[shared.of(k)] = shared.of(v)
 		}
 	}
 	return ours
@@ -88,16 +118,67 @@ func (c *Controller) Setup(m manager.Manager, changes <-chan event.GenericEvent,
 	byNamespace := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: o.GetNamespace()}}}
 	})
-	if err := ctl.Watch(source.Kind[client.Object](m.GetCache(), podMeta(), byNamespace, relevant)); err != nil {
+	if err := ctl.Watch(source.Kind[client.Object](m.GetCache(), podMeta(), c.podEvents(), relevant)); err != nil {
 		return err
 	}
 	if err := ctl.Watch(source.Kind[client.Object](m.GetCache(), secretMeta(), byNamespace)); err != nil {
 		return err
 	}
+	if err := c.setupLabels(m); err != nil {
+		return err
+	}
 	if err := c.setupNotices(m); err != nil {
 		return err
 	}
+	if err := c.setupFollow(m); err != nil {
+		return err
+	}
+	if err := c.setupInspect(m); err != nil {
+		return err
+	}
 	return ctl.Watch(source.Channel(changes, handler.EnqueueRequestsFromMapFunc(c.namespaces)))
+}
+
+// gather is how long changes of pods are waited for to come together where they only change figures: looking at a namespace takes time
+// for each of its pods, and many of them change at once.
+const gather = time.Second
+
+// podEvents has a pod's namespace looked at: at once when the pod waits for a text, a little later when it does not.
+func (c *Controller) podEvents() handler.EventHandler {
+	enqueue := func(ctx context.Context, o client.Object, q requests) {
+		req := reconcile.Request{NamespacedName: client.ObjectKey{Name: o.GetNamespace()}}
+		if c.waits(ctx, o) {
+			q.Add(req)
+		} else {
+			q.AddAfter(req, gather)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q requests) { enqueue(ctx, e.Object, q) },
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q requests) { enqueue(ctx, e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q requests) {
+			q.AddAfter(reconcile.Request{NamespacedName: client.ObjectKey{Name: e.Object.GetNamespace()}}, gather)
+		},
+	}
+}
+
+// waits says whether a pod has a class that was not delivered to its namespace.
+func (c *Controller) waits(ctx context.Context, o client.Object) bool {
+	pod, ok := o.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return true
+	}
+	secret, err := c.secret(ctx, pod.Namespace)
+	if err != nil {
+		return true
+	}
+	delivered := deliveredTo(secret)
+	for class := range podClasses(pod) {
+		if _, ok := delivered[class]; !ok {
+			return true
+		}
+	}
+	return false
 }
 
 // relevant are the changes of a pod that change what its namespace needs; a pod's status changes far more often.
@@ -112,7 +193,7 @@ func (c *Controller) namespaces(ctx context.Context, o client.Object) (requests 
 		return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: o.GetNamespace()}}}
 	}
 	pods := podMetaList()
-	if err := c.Client.List(ctx, pods, client.UnsafeDisableDeepCopy); err != nil {
+	if err := c.Cache.List(ctx, pods, client.UnsafeDisableDeepCopy); err != nil {
 		c.Logger.Error("listing the pods whose classes have changed", "error", err)
 		return nil
 	}

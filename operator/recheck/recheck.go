@@ -22,10 +22,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/holdfast-telemetry/holdfast/operator/annotation"
 	"github.com/holdfast-telemetry/holdfast/operator/deliver"
 	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 )
@@ -47,7 +46,7 @@ type Rechecker struct {
 	// Client evicts.
 	Client   client.Client
 	Builder  *sidecar.Builder
-	Recorder events.EventRecorder
+	Recorder record.EventRecorder
 	Logger   *slog.Logger
 	Mode     Mode
 	// Interval is how often it looks. It also looks Settle after Trigger was called.
@@ -134,7 +133,7 @@ func (r *Rechecker) Look(ctx context.Context) error {
 		}
 		for i := range page.Items {
 			pod := &page.Items[i]
-			if !eligible[pod.Namespace] || !candidate(pod) {
+			if !eligible[pod.Namespace] || !r.candidate(pod) {
 				continue
 			}
 			found, err := r.wouldGet(ctx, pod)
@@ -189,13 +188,12 @@ func (r *Rechecker) namespaces(ctx context.Context) (map[string]bool, error) {
 	return names, nil
 }
 
-// candidate says whether a pod asks for a sidecar. Static pods do not go through the webhook as others do.
-func candidate(pod *metav1.PartialObjectMetadata) bool {
+// candidate says whether a pod may be one that gets a sidecar. Static pods do not go through the webhook as others do.
+func (r *Rechecker) candidate(pod *metav1.PartialObjectMetadata) bool {
 	if pod.DeletionTimestamp != nil || pod.Annotations[corev1.MirrorPodAnnotationKey] != "" {
 		return false
 	}
-	asked := annotation.Parse(pod.Annotations)
-	return asked != nil && len(asked.Sidecars) > 0
+	return r.Builder.Asks(pod.Annotations)
 }
 
 // wouldGet asks for the pod as it is now, and whether it would get a sidecar if it were created so.

@@ -17,7 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -33,7 +33,7 @@ type cluster struct {
 	*recheck.Rechecker
 	client.Client
 	metrics *prometheus.Registry
-	events  *events.FakeRecorder
+	events  *record.FakeRecorder
 	// evict answers an eviction; nil is yes.
 	evict   func(pod string) error
 	evicted []string
@@ -42,7 +42,7 @@ type cluster struct {
 
 func newCluster(t *testing.T, objects ...client.Object) *cluster {
 	t.Helper()
-	c := &cluster{metrics: prometheus.NewRegistry(), events: events.NewFakeRecorder(1000)}
+	c := &cluster{metrics: prometheus.NewRegistry(), events: record.NewFakeRecorder(1000)}
 	c.Client = fake.NewClientBuilder().WithObjects(objects...).WithInterceptorFuncs(interceptor.Funcs{
 		List: c.list,
 		SubResourceCreate: func(_ context.Context, _ client.Client, sub string, o client.Object, of client.Object, _ ...client.SubResourceCreateOption) error {

@@ -101,11 +101,9 @@ func (r *request) command() []string {
 	}
 	command := []string{"telegraf", "--config-directory", ConfigDirectory}
 	if watch {
-		word := "inotify" // what every version since 1.19 understands
-		if r.spec.WatchConfig == v1alpha1.WatchPoll {
-			word = "poll"
-		}
-		command = append(command, "--watch-config", word)
+		// Telegraf's own notification loses changes of a mounted volume: it loads again when the kubelet's new folder appears, which may
+		// be before that folder is in place, and the watch that it set up before takes the events that follow. See decision 80.
+		command = append(command, "--watch-config", "poll")
 	}
 	return command
 }

@@ -1,10 +1,7 @@
 package sidecar
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -19,8 +16,11 @@ const istioStatus = "sidecar.istio.io/status"
 // maxAnnotations is the API server's bound for all annotations of an object, keys and values, in bytes.
 const maxAnnotations = 256 << 10
 
-// reserved is what of that is kept for what finish writes, in bytes.
-const reserved = len(HashAnnotation) + hashSize + len(StatusAnnotation) + 1<<10
+// written is the size of what finish writes for every pod but the words of the status, and reserved what is kept for all of it, in bytes.
+const (
+	written  = len(HashAnnotation) + len(SourceAnnotation) + 2*hashSize + len(StatusAnnotation)
+	reserved = written + 1<<10
+)
 
 // hashSize is the length of a hash, in bytes.
 const hashSize = 10
@@ -37,7 +37,7 @@ func (b *Builder) Inject(raw []byte, namespace string) (*Injection, error) {
 	}
 	asked := annotation.Parse(p.Metadata.Annotations)
 	if asked == nil {
-		return &Injection{}, nil
+		asked = &annotation.Request{} // a pod with Istio's proxy gets a sidecar without asking
 	}
 	w := &work{Builder: b, pod: p, namespace: namespace, patch: newPatch(p), ports: map[int32]string{}}
 	for _, problem := range asked.Problems {
@@ -49,14 +49,39 @@ func (b *Builder) Inject(raw []byte, namespace string) (*Injection, error) {
 				w.warn("%s", problem)
 			}
 		}
-		w.sidecar(containerName(s.Name), func() (*request, *refusal) { return b.resolve(namespace, s) })
 	}
-	if _, proxy := p.Metadata.Annotations[istioStatus]; b.Istio && proxy && !asked.NoIstio {
-		w.sidecar(IstioName, func() (*request, *refusal) { return b.istio(namespace, asked.Istio) })
+	for _, r := range b.requests(namespace, asked, p) {
+		w.sidecar(r.request, r.refused)
 	}
 	w.finish()
 	w.Patch = w.patch.operations
 	return &w.Injection, nil
+}
+
+// Asks says whether a pod with such annotations may get a sidecar.
+func (b *Builder) Asks(annotations map[string]string) bool {
+	asked := annotation.Parse(annotations)
+	_, proxy := annotations[istioStatus]
+	return b.Istio && proxy || asked != nil && len(asked.Sidecars) > 0
+}
+
+// resolved is a request, or why there is no such sidecar.
+type resolved struct {
+	request *request
+	refused *refusal
+}
+
+// requests are the sidecars that a pod asks for, Istio's last.
+func (b *Builder) requests(namespace string, asked *annotation.Request, p *pod) (all []resolved) {
+	for _, s := range asked.Sidecars {
+		r, refused := b.resolve(namespace, s)
+		all = append(all, resolved{r, refused})
+	}
+	if _, proxy := p.Metadata.Annotations[istioStatus]; b.Istio && proxy && !asked.NoIstio {
+		r, refused := b.istio(namespace, asked.Istio)
+		all = append(all, resolved{r, refused})
+	}
+	return all
 }
 
 // work is the injection of one pod.
@@ -81,9 +106,9 @@ func (w *work) warn(format string, args ...any) {
 }
 
 // sidecar adds one sidecar, or notes why not. One that an earlier call has added stays as it is.
-func (w *work) sidecar(name string, resolve func() (*request, *refusal)) {
+func (w *work) sidecar(r *request, refused *refusal) {
+	name := r.container
 	present := w.pod.ours(name)
-	r, refused := resolve()
 	if refused == nil && !present {
 		refused = w.add(r)
 	}
@@ -117,7 +142,7 @@ func (w *work) add(r *request) *refusal {
 	if refused != nil {
 		return refused
 	}
-	annotations := map[string]string{ConfigAnnotation(r.container): r.conf}
+	annotations := map[string]string{ConfigAnnotation(r.container): r.conf, shapeAnnotation(r.container): r.shape()}
 	if r.asked.Inputs != "" {
 		annotations[InputsAnnotation(r.container)] = r.asked.Inputs
 	}
@@ -151,22 +176,23 @@ func (w *work) finish() {
 		return
 	}
 	injected := false
-	var texts, confs []string
+	var texts []string
+	var hash configHash
 	for _, o := range w.Outcomes {
 		injected = injected || o.Reason == Injected
 		texts = append(texts, o.status())
-		for _, f := range o.Files {
-			confs = append(confs, o.Container, f.Name, f.Text)
-		}
+		hash.add(o.Container, o.Files)
 	}
 	// A pod whose own annotations fill the bound must not be refused for what is added to them.
-	room := maxAnnotations - w.patch.size - len(HashAnnotation) - hashSize - len(StatusAnnotation)
-	if room > 0 {
-		written := map[string]string{StatusAnnotation: shorten(strings.Join(texts, "; "), room)}
+	if room := maxAnnotations - w.patch.size - written; room > 0 {
+		status := shorten(strings.Join(texts, "; "), room)
+		annotations := map[string]string{StatusAnnotation: status}
 		if _, copied := w.pod.Metadata.Annotations[HashAnnotation]; injected || copied {
-			written[HashAnnotation] = class.Hash([]byte(strings.Join(confs, "\x00")))
+			annotations[HashAnnotation] = hash.sum()
+			annotations[SourceAnnotation] = SourceHash(w.pod.Metadata.Annotations)
 		}
-		w.patch.annotate(written)
+		w.Again = w.pod.Metadata.Annotations[StatusAnnotation] == status
+		w.patch.annotate(annotations)
 	}
 	w.patch.label(InjectedLabel, strconv.FormatBool(injected))
 }
@@ -192,85 +218,15 @@ func (r *request) files() []File {
 	return files
 }
 
-// patch collects operations that only add.
-type patch struct {
-	pod        *pod
-	operations []Operation
-	lists      map[string]bool // those that exist, or that an operation makes
-	labels     map[string]string
-	// size is that of all annotations but those that finish writes, keys and values, in bytes.
-	size int
-}
+// configHash is the hash of the pod's own part of its configuration.
+type configHash struct{ text []byte }
 
-func newPatch(p *pod) *patch {
-	new := &patch{pod: p, labels: maps.Clone(p.Metadata.Labels), lists: map[string]bool{
-		"containers": p.Spec.Containers != nil, "initContainers": p.Spec.InitContainers != nil, "volumes": p.Spec.Volumes != nil}}
-	for key, value := range p.Metadata.Annotations {
-		if key != StatusAnnotation && key != HashAnnotation {
-			new.size += len(key) + len(value)
+func (h *configHash) add(container string, files []File) {
+	for _, f := range files {
+		for _, s := range []string{container, f.Name, f.Text} {
+			h.text = append(append(h.text, s...), 0)
 		}
 	}
-	return new
 }
 
-func (p *patch) add(path string, value any) {
-	p.operations = append(p.operations, Operation{"add", path, value})
-}
-
-// append adds an element to a list of the pod's specification.
-func (p *patch) append(list string, element any) {
-	if p.lists[list] {
-		p.add("/spec/"+list+"/-", element)
-		return
-	}
-	p.lists[list] = true
-	p.add("/spec/"+list, []any{element})
-}
-
-// annotate adds annotations that differ from the pod's, in the order of their keys. The pod has some already, or it would not be here.
-func (p *patch) annotate(annotations map[string]string) {
-	p.size = p.sizeWith(annotations)
-	for _, key := range slices.Sorted(maps.Keys(annotations)) {
-		if p.pod.Metadata.Annotations[key] == annotations[key] {
-			continue
-		}
-		p.add("/metadata/annotations/"+escape(key), annotations[key])
-	}
-}
-
-func (p *patch) label(key, value string) {
-	if have, ok := p.labels[key]; ok && have == value {
-		return
-	}
-	if p.labels == nil {
-		p.labels = map[string]string{}
-		p.add("/metadata/labels", map[string]string{})
-	}
-	p.labels[key] = value
-	p.add("/metadata/labels/"+escape(key), value)
-}
-
-// sizeWith is the size with annotations that no earlier operation has added.
-func (p *patch) sizeWith(annotations map[string]string) int {
-	size := p.size
-	for key, value := range annotations {
-		if old, ok := p.pod.Metadata.Annotations[key]; ok {
-			size -= len(key) + len(old)
-		}
-		size += len(key) + len(value)
-	}
-	return size
-}
-
-var pointer = strings.NewReplacer("~", "~0", "/", "~1")
-
-// escape makes a key part of a JSON pointer (RFC 6901).
-func escape(key string) string { return pointer.Replace(key) }
-
-// Marshal encodes a patch; nil for one without operations.
-func Marshal(operations []Operation) ([]byte, error) {
-	if len(operations) == 0 {
-		return nil, nil
-	}
-	return json.Marshal(operations)
-}
+func (h *configHash) sum() string { return class.Hash(h.text) }

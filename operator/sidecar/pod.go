@@ -101,3 +101,15 @@ func (p *pod) ours(name string) bool {
 	_, ok := p.Metadata.Annotations[ConfigAnnotation(name)]
 	return ok && p.hasContainer(name)
 }
+
+// sidecars is the number of containers that were injected.
+func (p *pod) sidecars() (n int) {
+	for _, list := range [][]container{p.Spec.Containers, p.Spec.InitContainers} {
+		for _, c := range list {
+			if p.ours(c.Name) {
+				n++
+			}
+		}
+	}
+	return n
+}

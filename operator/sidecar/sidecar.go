@@ -106,6 +106,8 @@ type Injection struct {
 	// Warnings are for whoever created the pod.
 	Warnings []string
 	Outcomes []Outcome
+	// Again is set when the pod says all of this already: an API server asks again after another step has changed the pod.
+	Again bool
 }
 
 // Operation is one of a JSON patch (RFC 6902).

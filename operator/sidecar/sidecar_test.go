@@ -22,7 +22,6 @@ func TestAPodWithoutAnnotationsStaysAsItIs(t *testing.T) {
 		"none":             nil,
 		"another's":        {"example.com/port": "8080"},
 		"the operator's":   {sidecar.StatusAnnotation: "of a pod that this one is a copy of"},
-		"Istio's alone":    {"sidecar.istio.io/status": "{}"},
 		"contains, at all": {"x/telegraf.influxdata.com": "y"},
 	} {
 		in, _ := inject(t, builder(), pod(annotations))
@@ -329,6 +328,21 @@ func TestWhatIsNoPodIsAnError(t *testing.T) {
 	for _, raw := range []string{"", "{", "[]", `{"spec": []}`, `{"metadata": {"annotations": {"a": 1}}}`, `{"metadata": {}}`, "null"} {
 		if in, err := builder().Inject([]byte(raw), "ns"); err == nil {
 			t.Errorf("%q gets %+v", raw, in)
+		}
+	}
+}
+
+func TestAnEditThatDoesNotFitIsNotFollowed(t *testing.T) {
+	b := builder()
+	_, p := inject(t, b, pod(map[string]string{"holdfast.dev/inputs": "[[inputs.cpu]]\n"}))
+	for n, followed := range map[int]bool{10 << 10: true, 140 << 10: false} {
+		p.Annotations["holdfast.dev/inputs"] = "[[inputs.cpu]]\n#" + strings.Repeat("x", n)
+		fresh, err := b.Refresh(encode(t, p), "ns")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (fresh.Problem == "") != followed || (len(fresh.Annotations) > 1) != followed {
+			t.Errorf("%d bytes: %q, %d annotations", n, fresh.Problem, len(fresh.Annotations))
 		}
 	}
 }

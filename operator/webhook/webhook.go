@@ -82,8 +82,10 @@ func (h *Handler) leave(req admission.Request, why any) admission.Response {
 
 func (h *Handler) answer(req admission.Request, in *sidecar.Injection) admission.Response {
 	for _, o := range in.Outcomes {
-		h.count(req, string(o.Reason))
-		h.logger.Info("sidecar", "namespace", req.Namespace, "pod", podName(req), "container", o.Container, "result", o.Reason, "message", o.Message)
+		if !in.Again {
+			h.count(req, string(o.Reason))
+			h.logger.Info("sidecar", "namespace", req.Namespace, "pod", podName(req), "container", o.Container, "result", o.Reason, "message", o.Message)
+		}
 		if h.deny && o.Reason != sidecar.Injected && o.Reason != sidecar.ContainerExists {
 			resp := admission.Denied(fmt.Sprintf("no sidecar %s: %s", o.Container, o.Message))
 			resp.Warnings = in.Warnings

@@ -89,7 +89,7 @@ type SidecarSpec struct {
 	// Mode is the kind of container. Native where the API server knows it, unless said otherwise.
 	// +optional
 	Mode Mode `json:"mode,omitempty"`
-	// WatchConfig is how the agent notices a change of its files; notify without it.
+	// WatchConfig is how the agent notices a change of its files; notify without it. Telegraf polls in either case.
 	// +optional
 	WatchConfig WatchConfig `json:"watchConfig,omitempty"`
 	// Resources of the sidecar. Each request and limit that is named replaces the operator's.

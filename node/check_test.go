@@ -1,0 +1,38 @@
+package node
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestCheckTellsWhetherANodeWouldStart(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const output = "[[outputs.influxdb_v2]]\n  urls = [\"http://h:8086\"]\n  token = \"t\"\n  organization = \"o\"\n  bucket = \"b\"\n"
+	for _, test := range []struct{ name, text, want string }{
+		{"good", "[[inputs.mem]]\n" + output, ""},
+		{"no input", output, ""},
+		{"not TOML", "[[inputs.mem]\n", "conf:1"},
+		{"no such plugin", "[[inputs.memm]]\n", "did you mean inputs.mem?"},
+		{"no such option", "[[inputs.mem]]\n  every = 1\n", "every"},
+		{"an input that cannot be set up", "[[inputs.exec]]\n  commands = [\"true\"]\n  data_format = \"none\"\n", "none"},
+		{"an output without an address that can be", strings.Replace(output, "http://h:8086", "ftp://h", 1), "only http:// and https://"},
+		{"a replication of no remote", "[[replication]]\n  name = \"r\"\n  remote = \"nowhere\"\n  remote_bucket = \"b\"\n", "nowhere"},
+		{"a replication with too small a queue", "[[remote]]\n  name = \"m\"\n  url = \"http://h:8086\"\n  token = \"t\"\n  org = \"o\"\n[[replication]]\n  name = \"r\"\n  remote = \"m\"\n  remote_bucket = \"b\"\n  max_queue_bytes = 1\n", "maxQueueSize"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "a.conf")
+			if err := os.WriteFile(file, []byte(test.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			err := Run(t.Context(), RunOptions{Check: true, Config: []string{file}})
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+	if entries, err := os.ReadDir("."); err != nil || len(entries) > 0 {
+		t.Errorf("checking left %v, %v", entries, err)
+	}
+}
