@@ -149,11 +149,13 @@ func (op *Operator) addEvents(scheme *runtime.Scheme) error {
 // addWebhook serves admission requests.
 func (op *Operator) addWebhook(ctx context.Context) error {
 	native := &nativeSidecars{client: op.client.Discovery(), logger: op.o.Logger}
-	if err := native.look(); err != nil {
-		return err
-	}
-	if err := op.manager.Add(native); err != nil {
-		return err
+	if op.o.Sidecar.Sidecar.Mode == "" { // else the flag has decided
+		if err := native.look(); err != nil {
+			return err
+		}
+		if err := op.manager.Add(native); err != nil {
+			return err
+		}
 	}
 	op.builder = &sidecar.Builder{Defaults: op.o.Sidecar, Classes: op.registry.Resolve, Native: native.known}
 	handler := hook.New(hook.Options{Builder: op.builder, Deny: op.o.Deny, Exempt: op.exempt(), Logger: op.o.Logger, Registerer: ctrlmetrics.Registry})
@@ -199,8 +201,10 @@ func (op *Operator) addDelivery(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := &deliver.Controller{Client: op.manager.GetClient(), Cache: op.manager.GetCache(), Live: op.manager.GetAPIReader(), Builder: op.builder, Checker: checkers(op.o.Checkers)[v1alpha1.AgentTelegraf], Owner: owner,
-		Classes: &delivery{registry: op.registry, report: op.reporter.SetUsage, namespaces: map[string]map[class.Key]deliver.Count{}}, Recorder: op.recorder, Logger: op.o.Logger, Grace: deliver.DefaultGrace, Now: time.Now}
+	classes := &delivery{registry: op.registry, report: op.reporter.SetUsage, namespaces: map[string]map[class.Key]deliver.Count{}}
+	c := &deliver.Controller{Client: op.manager.GetClient(), Cache: op.manager.GetCache(), Live: op.manager.GetAPIReader(), Builder: op.builder,
+		Checker: checkers(op.o.Checkers)[v1alpha1.AgentTelegraf], Owner: owner, Classes: classes, Recorder: op.recorder, Logger: op.o.Logger,
+		Grace: deliver.DefaultGrace, Now: time.Now}
 	return c.Setup(op.manager, op.changes.out, ctrlmetrics.Registry)
 }
 
