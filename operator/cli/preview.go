@@ -90,7 +90,7 @@ func (a *app) preview(cmd *cobra.Command, p *preview) error {
 				return err
 			}
 			refused := slices.ContainsFunc(in.Outcomes, func(o sidecar.Outcome) bool {
-				return o.Reason != sidecar.Injected && o.Reason != sidecar.ContainerExists
+				return o.Reason != sidecar.Injected && o.Reason != sidecar.ContainerExists && o.Reason != sidecar.NothingAsked
 			})
 			bad = bad || refused || p.strict && len(in.Warnings) > 0
 		}
