@@ -109,7 +109,7 @@ func (a *app) look(ctx context.Context, p *preview, pod previewed, b *sidecar.Bu
 	for i := range in.Outcomes {
 		o := &in.Outcomes[i]
 		if o.Reason != sidecar.Injected {
-			good = good && o.Reason == sidecar.ContainerExists
+			good = good && (o.Reason == sidecar.ContainerExists || o.Reason == sidecar.NothingAsked)
 			continue
 		}
 		for _, c := range o.Classes {

@@ -223,7 +223,10 @@ func (c *Controller) apply(ctx context.Context, namespace string, space *space, 
 	if err := c.Client.Apply(ctx, secret, client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
 		return fmt.Errorf("writing the Secret %s: %w", sidecar.ClassesSecret, err)
 	}
-	c.metrics.writes.WithLabelValues("secret").Inc()
+	// What is as it should be keeps its version: the cache had not caught up, or nothing was known yet of an earlier leader's work.
+	if v := secret.ResourceVersion; v == nil || *v != space.version {
+		c.metrics.writes.WithLabelValues("secret").Inc()
+	}
 	if secret.ResourceVersion != nil {
 		space.version = *secret.ResourceVersion
 	}

@@ -76,7 +76,7 @@ func ourAnnotations(o *metav1.PartialObjectMetadata) (ours map[string]string) {
 	if v, ok := o.Annotations[deliveredAnnotation]; ok {
 		keep(deliveredAnnotation, v)
 	}
-	if v, ok := o.Annotations[sidecar.StatusAnnotation]; ok && o.Labels[sidecar.InjectedLabel] != "true" {
+	if v, ok := o.Annotations[sidecar.StatusAnnotation]; ok && (o.Labels[sidecar.InjectedLabel] != "true" || sidecar.Refused(v) || sidecar.Warned(v)) {
 		keep(sidecar.StatusAnnotation, v)
 	}
 	if made, ok := o.Annotations[sidecar.SourceAnnotation]; ok {

@@ -77,6 +77,7 @@ const (
 	// InvalidSidecar is that annotations, class and flags together ask for a container that the API server would not take.
 	InvalidSidecar   Reason = "InvalidSidecar"
 	NothingToCollect Reason = "NothingToCollect"
+	NothingAsked     Reason = "NothingAsked"
 	ContainerExists  Reason = "ContainerExists"
 	PodConflict      Reason = "PodConflict"
 	NoImage          Reason = "NoImage"
