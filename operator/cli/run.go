@@ -35,7 +35,7 @@ type runFlags struct {
 	memoryLimit                string
 	resources, istioResources  map[string]*string
 	requireAnnotations         bool
-	defaultImage, holdfastPull string
+	defaultImage               string
 }
 
 // resourceNames are the ends of the flags for requests and limits.
