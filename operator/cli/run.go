@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,15 +28,15 @@ const DefaultImage = "docker.io/library/telegraf:1.39.1"
 type runFlags struct {
 	o operator.Options
 
-	mode, agent                string
-	holdfastChecker            string
-	watch, istioWatch          string
-	checker, recheck, invalid  string
-	logLevel, logFormat        string
-	memoryLimit                string
-	resources, istioResources  map[string]*string
-	requireAnnotations         bool
-	defaultImage               string
+	mode, agent               string
+	holdfastChecker           string
+	watch, istioWatch         string
+	checker, recheck, invalid string
+	logLevel, logFormat       string
+	memoryLimit               string
+	resources, istioResources map[string]*string
+	requireAnnotations        bool
+	defaultImage              string
 }
 
 // resourceNames are the ends of the flags for requests and limits.
@@ -241,6 +242,12 @@ func requirements(prefix string, amounts map[string]*string, fail func(string, .
 }
 
 func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	// The words that zap's flag has beside ours: verbosities, and one that logs the least.
+	if n, err := strconv.Atoi(level); err == nil && n > 0 {
+		level = "debug"
+	} else if level == "panic" {
+		level = "error"
+	}
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return slog.New(slog.DiscardHandler), fmt.Errorf("--log-level %q is not understood: it is debug, info, warn or error", level)
