@@ -31,6 +31,9 @@ var ErrForeignSecret = errors.New("the Secret " + sidecar.ClassesSecret + " of t
 
 // Reconcile brings the Secret of one namespace in order. The labels of its pods follow what is in it; see label.
 func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	if !c.delivers(req.Name) {
+		return reconcile.Result{}, nil // pods there have sidecars from a time when it was delivered to: they keep what they have
+	}
 	select {
 	case <-c.Classes.Known():
 	case <-ctx.Done():
