@@ -67,7 +67,7 @@ func TestOutcomeWithoutASidecarIsTold(t *testing.T) {
 	in := cluster.Namespace(t, nil)
 	for _, r := range []struct{ name, key, value, reason, words string }{
 		{"unknown-class", "class", "ap", "UnknownClass", "there is no class ap for namespace " + in + "; did you mean app?"},
-		{"bad-class", "class", "broken-class", "UnknownClass", "broken-class.conf:1"},
+		{"bad-class", "class", "broken-class", "InvalidClass", "broken-class.conf:1"},
 		{"bad-inputs", "inputs", "[[inputs.mem]\n", "InvalidAnnotation", "inputs:1"},
 		{"bad-version", "metric-version", "two", "InvalidAnnotation", "neither 1 nor 2"},
 		{"bad-mounts", "volume-mounts", "{", "InvalidAnnotation", "is not a JSON object"},
