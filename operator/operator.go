@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -48,6 +49,10 @@ import (
 // kubeSystem is a namespace whose pods are left alone whatever the configuration says: the cluster needs them to run the operator.
 const kubeSystem = "kube-system"
 
+// collectAt is by how much, in percent, what is in use may grow before garbage is collected; GOGC says otherwise. The cache of pods is what
+// memory is in use for, and little garbage is made: memory counts for more here than the time that collecting takes.
+const collectAt = 50
+
 // Operator is one process.
 type Operator struct {
 	o        Options
@@ -65,6 +70,9 @@ type Operator struct {
 
 // Run runs an operator until the context ends.
 func Run(ctx context.Context, o Options) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	if o.MemoryLimit > 0 {
 		debug.SetMemoryLimit(o.MemoryLimit)
 	}
