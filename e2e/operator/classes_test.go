@@ -127,21 +127,14 @@ func TestWish81KubectlShowsWhoHasTheNewText(t *testing.T) {
 	in := cluster.Namespace(t, nil)
 	apply(t, classResource("TelegrafClass", in, "shown", out("old"), ""))
 	awaitText(t, in, "shown", out("old"))
+	awaitRow(t, in, "shown True "+class.Hash([]byte(out("old")))+" 0 0 ")
 	for i := range 3 {
 		create(t, in, annotated(fmt.Sprintf("p-%d", i), "class", "shown", "port", "8080"))
 	}
 	for _, text := range []string{out("old"), out("new")} {
 		hash := class.Hash([]byte(text))
 		apply(t, classResource("TelegrafClass", in, "shown", text, ""))
-		eventually(t, 30*time.Second, func() error {
-			table, err := cluster.Kubectl(t.Context(), "-n", in, "get", "telegrafclasses")
-			lines := strings.Split(strings.TrimSpace(table), "\n")
-			if err == nil && (len(lines) != 2 || strings.Join(strings.Fields(lines[0]), " ") != "NAME VALID HASH PODS CURRENT AGE" ||
-				!strings.HasPrefix(strings.Join(strings.Fields(lines[1]), " "), "shown True "+hash+" 3 3 ")) {
-				err = fmt.Errorf("kubectl get shows\n%s", table)
-			}
-			return err
-		})
+		awaitRow(t, in, "shown True "+hash+" 3 3 ")
 		pods, err := cluster.Kubectl(t.Context(), "-n", in, "get", "pods", "-l", "class.holdfast.dev/shown="+hash, "-o", "name")
 		if err != nil || strings.Count(pods, "pod/p-") != 3 {
 			t.Errorf("with the text %s there are %v: %s", hash, err, pods)
@@ -151,6 +144,20 @@ func TestWish81KubectlShowsWhoHasTheNewText(t *testing.T) {
 	if err != nil || strings.Count(all, class.Hash([]byte(out("new")))) != 3 {
 		t.Errorf("%v: %s", err, all)
 	}
+}
+
+// awaitRow waits until kubectl get shows of the only class of a namespace a row that begins so.
+func awaitRow(t *testing.T, namespace, row string) {
+	t.Helper()
+	eventually(t, 30*time.Second, func() error {
+		table, err := cluster.Kubectl(t.Context(), "-n", namespace, "get", "telegrafclasses")
+		lines := strings.Split(strings.TrimSpace(table), "\n")
+		if err == nil && (len(lines) != 2 || strings.Join(strings.Fields(lines[0]), " ") != "NAME VALID HASH PODS CURRENT AGE" ||
+			!strings.HasPrefix(strings.Join(strings.Fields(lines[1]), " "), row)) {
+			err = fmt.Errorf("kubectl get shows\n%s", table)
+		}
+		return err
+	})
 }
 
 // The text of a class may stand in a Secret of the operator's namespace; then who may read classes does not see it. The operator can read

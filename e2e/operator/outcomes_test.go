@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // What becomes of a pod when something is wrong, and who is told.
@@ -67,7 +69,7 @@ func TestOutcomeWithoutASidecarIsTold(t *testing.T) {
 	in := cluster.Namespace(t, nil)
 	for _, r := range []struct{ name, key, value, reason, words string }{
 		{"unknown-class", "class", "ap", "UnknownClass", "there is no class ap for namespace " + in + "; did you mean app?"},
-		{"bad-class", "class", "broken-class", "UnknownClass", "broken-class.conf:1"},
+		{"bad-class", "class", "broken-class", "InvalidClass", "broken-class.conf:1"},
 		{"bad-inputs", "inputs", "[[inputs.mem]\n", "InvalidAnnotation", "inputs:1"},
 		{"bad-version", "metric-version", "two", "InvalidAnnotation", "neither 1 nor 2"},
 		{"bad-mounts", "volume-mounts", "{", "InvalidAnnotation", "is not a JSON object"},
@@ -92,7 +94,28 @@ func TestOutcomeWithoutASidecarIsTold(t *testing.T) {
 	awaitEvent(t, "holdfast-operator", "Secret", "holdfast-operator-classes", "Accepted", "class empty-class: ")
 }
 
-// await returns when pods that name a class get no sidecar, for this reason.
+// Who made the pods by a Deployment sees no warning of admission, so it is said on the pod and on its ReplicaSet too.
+func TestOutcomeOfAMisspeltKeyIsTold(t *testing.T) {
+	in := cluster.Namespace(t, nil)
+	const words = "telegraf.influxdata.com/prot: is not a key; did you mean port?"
+	apply(t, deployment(in, "web", 1, "prot", "8080"))
+	awaitEvent(t, in, "ReplicaSet", replicaSet(t, in), "NoSidecar", words)
+	c := create(t, in, annotated("beside", "prot", "8080", "internal", "true"))
+	c.sidecar(t)
+	if status := c.Annotations["sidecar.holdfast.dev/status"]; !strings.Contains(status, words) {
+		t.Errorf("status %q", status)
+	}
+	awaitEvent(t, in, "Pod", "beside", "AnnotationWarning", words)
+}
+
+// A sidecar that cannot be made is told of also where another could.
+func TestOutcomeOfOneOfTwoSidecarsIsTold(t *testing.T) {
+	in := cluster.Namespace(t, nil)
+	create(t, in, annotated("p", "class", "ap", "port", "8080", "audit.holdfast.dev/class", "audit", "audit.holdfast.dev/internal", "true"))
+	awaitEvent(t, in, "Pod", "p", "NoSidecar", "there is no class ap")
+}
+
+// awaitStatus returns when pods that name a class get no sidecar, for this reason.
 func awaitStatus(t *testing.T, class, words string) {
 	t.Helper()
 	eventually(t, 30*time.Second, func() error {
@@ -143,6 +166,7 @@ func TestOutcomeWhenTheWebhookCannotBeReached(t *testing.T) {
 	}
 	defer func() {
 		if away {
+			failurePolicy(t, admissionregistrationv1.Ignore)
 			back()
 		}
 	}()
@@ -157,8 +181,26 @@ func TestOutcomeWhenTheWebhookCannotBeReached(t *testing.T) {
 	if len(c.Labels) > 0 || len(c.Spec.InitContainers) > 0 {
 		t.Errorf("labels %v, init containers %v", c.Labels, c.Spec.InitContainers)
 	}
+	failurePolicy(t, admissionregistrationv1.Fail)
+	eventually(t, 30*time.Second, func() error {
+		if _, err := tryCreate(t, in, annotated("refused", "port", "8080"), metav1.DryRunAll); err == nil || !strings.Contains(err.Error(), "failed calling webhook") {
+			return fmt.Errorf("with the policy Fail: %v", err)
+		}
+		return nil
+	})
+	create(t, in, annotated("not-annotated")) // what asks for nothing does not depend on the operator
+	failurePolicy(t, admissionregistrationv1.Ignore)
 	back()
 	awaitEvent(t, in, "Pod", "p", "SidecarMissing", "gets one when it is created anew")
+}
+
+func failurePolicy(t *testing.T, policy admissionregistrationv1.FailurePolicyType) {
+	t.Helper()
+	patch := fmt.Sprintf(`[{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": %q}]`, policy)
+	hooks := cluster.Client().AdmissionregistrationV1().MutatingWebhookConfigurations()
+	if _, err := hooks.Patch(t.Context(), "holdfast-operator", types.JSONPatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Was: the Secret that admission had written stayed behind (issue 144).

@@ -53,8 +53,8 @@ func secret(t *testing.T, namespace, name string, data map[string]string) {
 	}
 }
 
-// scraped creates a pod with a port and annotations, and says whether its sidecar gets the metric.
-func scraped(t *testing.T, namespace, name, port string, annotations ...string) bool {
+// scrapes creates a pod with a port and annotations, and says whether its sidecar gets the metric.
+func scrapes(t *testing.T, namespace, name, port string, annotations ...string) bool {
 	t.Helper()
 	c := create(t, namespace, annotated(name, append(annotations, "port", port)...))
 	accepted(t, c.Pod)
@@ -94,7 +94,7 @@ func TestWish118Scrape(t *testing.T) {
 		{"by a token of another key", bearer, []string{"holdfast.dev/scrape-bearer-token-secret", "token/other.key"}, true},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			if got := scraped(t, in, fmt.Sprintf("p-%d", i), port(t, r.server), r.annotations...); got != r.want {
+			if got := scrapes(t, in, fmt.Sprintf("p-%d", i), port(t, r.server), r.annotations...); got != r.want {
 				t.Errorf("scraped: %v", got)
 			}
 		})
@@ -132,7 +132,7 @@ func TestWish118ScrapeOverTLS(t *testing.T) {
 		{"with it", mutual, []string{trust, "tls", "holdfast.dev/scrape-tls-client", "true"}, true},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			if got := scraped(t, in, fmt.Sprintf("p-%d", i), port(t, r.server), append(r.annotations, "scheme", "https")...); got != r.want {
+			if got := scrapes(t, in, fmt.Sprintf("p-%d", i), port(t, r.server), append(r.annotations, "scheme", "https")...); got != r.want {
 				t.Errorf("scraped: %v", got)
 			}
 		})

@@ -58,7 +58,7 @@ func (e *ResolveError) Error() string {
 	case ProblemNeverValid:
 		return fmt.Sprintf("the class %s (%s) has no valid text yet: %s", e.Name, e.Key.Kind, e.Message)
 	case ProblemChecking:
-		return fmt.Sprintf("the class %s (%s) is new and being checked", e.Name, e.Key.Kind)
+		return fmt.Sprintf("the class %s (%s) is new and being checked; a pod that is created in some seconds gets it", e.Name, e.Key.Kind)
 	}
 	text := fmt.Sprintf("there is no class %s for namespace %s", e.Name, e.Namespace)
 	if len(e.Nearest) > 0 {

@@ -23,21 +23,23 @@ import (
 // noticeAge is how old a pod may be for its refusal to be news. It keeps a new leader from repeating what the last one has said.
 const noticeAge = 10 * time.Minute
 
-// setupNotices adds what tells of sidecars that were not made. Admission itself must not, for it has no side effects.
+// setupNotices adds what tells of sidecars that were not made, and of annotations that are not heeded. Admission itself must not, for it has no side effects.
 func (c *Controller) setupNotices(m manager.Manager) error {
 	ctl, err := controller.New("notices", m, controller.Options{Reconciler: reconcile.Func(c.notice)})
 	if err != nil {
 		return err
 	}
-	refused := func(o client.Object) bool { return o.GetLabels()[sidecar.InjectedLabel] == "false" }
+	news := func(o client.Object) bool {
+		return o.GetLabels()[sidecar.InjectedLabel] != "true" || o.GetAnnotations()[sidecar.StatusAnnotation] != "" // which is kept of no other pods
+	}
 	return ctl.Watch(source.Kind[client.Object](m.GetCache(), podMeta(), &handler.EnqueueRequestForObject{}, predicate.Funcs{
-		CreateFunc: func(e event.CreateEvent) bool { return refused(e.Object) },
+		CreateFunc: func(e event.CreateEvent) bool { return news(e.Object) },
 		UpdateFunc: func(event.UpdateEvent) bool { return false },
 		DeleteFunc: func(event.DeleteEvent) bool { return false },
 	}))
 }
 
-// notice says on a pod and on what owns it why there is no sidecar.
+// notice says on a pod and on what owns it why there is no sidecar, or none as asked.
 func (c *Controller) notice(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	pod := podMeta()
 	if err := c.Cache.Get(ctx, req.NamespacedName, pod); err != nil {
@@ -46,7 +48,11 @@ func (c *Controller) notice(ctx context.Context, req reconcile.Request) (reconci
 	if c.Now().Sub(pod.CreationTimestamp.Time) > noticeAge {
 		return reconcile.Result{}, nil
 	}
-	Tell(c.Recorder, pod, "NoSidecar", pod.Annotations[sidecar.StatusAnnotation])
+	status, reason := pod.Annotations[sidecar.StatusAnnotation], "AnnotationWarning"
+	if !sidecar.Warned(status) || sidecar.Refused(status) {
+		reason = "NoSidecar"
+	}
+	Tell(c.Recorder, pod, reason, status)
 	return reconcile.Result{}, nil
 }
 

@@ -31,6 +31,9 @@ var ErrForeignSecret = errors.New("the Secret " + sidecar.ClassesSecret + " of t
 
 // Reconcile brings the Secret of one namespace in order. The labels of its pods follow what is in it; see label.
 func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	if !c.delivers(req.Name) {
+		return reconcile.Result{}, nil // pods there have sidecars from a time when it was delivered to: they keep what they have
+	}
 	select {
 	case <-c.Classes.Known():
 	case <-ctx.Done():
@@ -79,7 +82,7 @@ const maxTold = 100
 // tellFailure says on pods that wait for their classes why they do: once for each reason, and only of failures that time alone does not
 // mend.
 func (c *Controller) tellFailure(space *space, pods []metav1.PartialObjectMetadata, err error) {
-	if !errors.Is(err, ErrForeignSecret) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+	if !errors.Is(err, ErrForeignSecret) && !errors.Is(err, ErrTooLarge) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
 		return
 	}
 	if space.failure != err.Error() {
@@ -190,7 +193,26 @@ func (c *Controller) deliver(ctx context.Context, namespace string, space *space
 	if len(data) == 0 {
 		return texts, nil
 	}
+	if err := fits(data); err != nil {
+		return nil, err
+	}
 	return texts, c.apply(ctx, namespace, space, delivered, data)
+}
+
+// ErrTooLarge is the error of a namespace whose classes are larger together than a Secret can be.
+var ErrTooLarge = errors.New("the classes of the namespace are too large together")
+
+func fits(data map[string][]byte) error {
+	size := 0
+	var sizes []string
+	for _, file := range slices.Sorted(maps.Keys(data)) {
+		size += len(data[file])
+		sizes = append(sizes, fmt.Sprintf("%s %d", file, len(data[file])))
+	}
+	if size > corev1.MaxSecretSize {
+		return fmt.Errorf("%w: a Secret has at most %d bytes, and they have %d (%s)", ErrTooLarge, corev1.MaxSecretSize, size, strings.Join(sizes, ", "))
+	}
+	return nil
 }
 
 // apply writes the Secret.
@@ -204,7 +226,10 @@ func (c *Controller) apply(ctx context.Context, namespace string, space *space, 
 	if err := c.Client.Apply(ctx, secret, client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
 		return fmt.Errorf("writing the Secret %s: %w", sidecar.ClassesSecret, err)
 	}
-	c.metrics.writes.WithLabelValues("secret").Inc()
+	// What is as it should be keeps its version: the cache had not caught up, or nothing was known yet of an earlier leader's work.
+	if v := secret.ResourceVersion; v == nil || *v != space.version {
+		c.metrics.writes.WithLabelValues("secret").Inc()
+	}
 	if secret.ResourceVersion != nil {
 		space.version = *secret.ResourceVersion
 	}

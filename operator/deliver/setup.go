@@ -36,15 +36,23 @@ const DefaultGrace = 10 * time.Minute
 const workers = 16
 
 // CacheOptions is what a cache must keep for a Controller, and no more: the metadata of pods that asked for a sidecar, without what is
-// not needed of it, and that of the Secrets called sidecar.ClassesSecret. Asking by that name is also what makes the request allowed.
-func CacheOptions() map[client.Object]cache.ByObject {
+// not needed of it, and that of the Secrets called sidecar.ClassesSecret. Asking by that name is also what makes the request allowed. With
+// namespaces, Secrets are asked for in those alone, each by itself, so that a right in each is enough.
+func CacheOptions(namespaces []string) map[client.Object]cache.ByObject {
 	asked, err := labels.NewRequirement(sidecar.InjectedLabel, selection.Exists, nil)
 	if err != nil {
 		panic(err) // of a constant
 	}
+	var only map[string]cache.Config
+	for _, namespace := range namespaces {
+		if only == nil {
+			only = map[string]cache.Config{}
+		}
+		only[namespace] = cache.Config{}
+	}
 	return map[client.Object]cache.ByObject{
 		podMeta():    {Label: labels.NewSelector().Add(*asked), Transform: strip},
-		secretMeta(): {Field: fields.OneTermEqualSelector("metadata.name", sidecar.ClassesSecret), Transform: strip},
+		secretMeta(): {Field: fields.OneTermEqualSelector("metadata.name", sidecar.ClassesSecret), Transform: strip, Namespaces: only},
 	}
 }
 
@@ -87,7 +95,7 @@ func ourAnnotations(o *metav1.PartialObjectMetadata) (ours map[string]string) {
 	if v, ok := o.Annotations[deliveredAnnotation]; ok {
 		keep(deliveredAnnotation, v)
 	}
-	if v, ok := o.Annotations[sidecar.StatusAnnotation]; ok && o.Labels[sidecar.InjectedLabel] != "true" {
+	if v, ok := o.Annotations[sidecar.StatusAnnotation]; ok && (o.Labels[sidecar.InjectedLabel] != "true" || sidecar.Refused(v) || sidecar.Warned(v)) {
 		keep(sidecar.StatusAnnotation, v)
 	}
 	if made, ok := o.Annotations[sidecar.SourceAnnotation]; ok {

@@ -40,15 +40,9 @@ func (b *Builder) Inject(raw []byte, namespace string) (*Injection, error) {
 		asked = &annotation.Request{} // a pod with Istio's proxy gets a sidecar without asking
 	}
 	w := &work{Builder: b, pod: p, namespace: namespace, patch: newPatch(p), ports: map[int32]string{}}
-	for _, problem := range asked.Problems {
-		w.warn("%s", problem)
-	}
+	w.note(asked.Problems)
 	for _, s := range asked.Sidecars {
-		for _, problem := range s.Problems {
-			if !problem.Fatal {
-				w.warn("%s", problem)
-			}
-		}
+		w.note(s.Problems)
 	}
 	for _, r := range b.requests(namespace, asked, p) {
 		w.sidecar(r.request, r.refused)
@@ -92,7 +86,19 @@ type work struct {
 	patch     *patch
 	// ports are the health ports taken, by container.
 	ports map[int32]string
+	// notes are the problems that keep no sidecar from being made.
+	notes []string
 	Injection
+}
+
+// note warns of problems that are not fatal; the others are told with their sidecar.
+func (w *work) note(problems []annotation.Problem) {
+	for _, p := range problems {
+		if !p.Fatal {
+			w.warn("%s", p)
+			w.notes = append(w.notes, p.String())
+		}
+	}
 }
 
 func (w *work) warn(format string, args ...any) {
@@ -172,7 +178,12 @@ func (w *work) labels(classes []*class.Class) {
 
 // finish writes on the pod what it got.
 func (w *work) finish() {
-	if len(w.Outcomes) == 0 {
+	switch {
+	case len(w.Outcomes) > 0:
+	case len(w.notes) > 0:
+		// Who made the pod by a Deployment has seen no warning.
+		w.Outcomes = []Outcome{{Container: ContainerName, Reason: NothingAsked, Message: "no annotation asks for a sidecar"}}
+	default:
 		return
 	}
 	injected := false
@@ -182,6 +193,9 @@ func (w *work) finish() {
 		injected = injected || o.Reason == Injected
 		texts = append(texts, o.status())
 		hash.add(o.Container, o.Files)
+	}
+	for _, note := range w.notes {
+		texts = append(texts, warningWord+note)
 	}
 	// A pod whose own annotations fill the bound must not be refused for what is added to them.
 	if room := maxAnnotations - w.patch.size - written; room > 0 {
@@ -197,10 +211,22 @@ func (w *work) finish() {
 	w.patch.label(InjectedLabel, strconv.FormatBool(injected))
 }
 
+// Words of the status by which it is known whether there is something to tell.
+const (
+	refusalWord = ": not injected, "
+	warningWord = "warning: "
+)
+
+// Refused says whether a status speaks of a sidecar that was not made, and Warned whether it speaks of an annotation that is not heeded.
+func Refused(status string) bool { return strings.Contains(status, refusalWord) }
+
+// Warned: see Refused.
+func Warned(status string) bool { return strings.Contains(status, warningWord) }
+
 // status is what the annotation says of a sidecar.
 func (o Outcome) status() string {
 	if o.Reason != Injected {
-		return fmt.Sprintf("%s: not injected, %s: %s", o.Container, o.Reason, o.Message)
+		return o.Container + refusalWord + string(o.Reason) + ": " + o.Message
 	}
 	names := make([]string, len(o.Classes))
 	for i, c := range o.Classes {

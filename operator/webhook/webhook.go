@@ -86,7 +86,7 @@ func (h *Handler) answer(req admission.Request, in *sidecar.Injection) admission
 			h.count(req, string(o.Reason))
 			h.logger.Info("sidecar", "namespace", req.Namespace, "pod", podName(req), "container", o.Container, "result", o.Reason, "message", o.Message)
 		}
-		if h.deny && o.Reason != sidecar.Injected && o.Reason != sidecar.ContainerExists {
+		if h.deny && o.Reason != sidecar.Injected && o.Reason != sidecar.ContainerExists && o.Reason != sidecar.NothingAsked {
 			resp := admission.Denied(fmt.Sprintf("no sidecar %s: %s", o.Container, o.Message))
 			resp.Warnings = in.Warnings
 			return resp

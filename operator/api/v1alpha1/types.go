@@ -133,12 +133,15 @@ type ClassStatus struct {
 	// +optional
 	Hash string `json:"hash,omitempty"`
 	// Namespaces is the number of namespaces that the text is delivered to.
+	// +kubebuilder:default=0
 	// +optional
 	Namespaces int32 `json:"namespaces"`
 	// Pods is the number of pods with a sidecar of the class.
+	// +kubebuilder:default=0
 	// +optional
 	Pods int32 `json:"pods"`
 	// CurrentPods is the number of those to which the text in use was delivered.
+	// +kubebuilder:default=0
 	// +optional
 	CurrentPods int32 `json:"currentPods"`
 	// Conditions: Valid says whether the newest text passed its checks, and if not, why.
