@@ -5,6 +5,7 @@ package operator_test
 import (
 	"compress/gzip"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -123,6 +124,27 @@ func TestAgentHoldfastByAnnotation(t *testing.T) {
 
 	create(t, in, annotated("no-volume", agent, "holdfast", "port", "1", "holdfast.dev/buffer-volume", "data")).bare(t, `the pod has no volume "data" to keep the buffer in`)
 	create(t, in, annotated("other", agent, "vector", "port", "1")).bare(t, `"vector" is none of telegraf, holdfast`)
+}
+
+// holdfast has no Prometheus input, whose client of Kubernetes is as large as all the rest of it: its file has another that reads the same.
+func TestAgentHoldfastScrapesPorts(t *testing.T) {
+	in := cluster.Namespace(t, nil)
+	db := &written{}
+	server := httptest.NewServer(db)
+	defer server.Close()
+	app := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = rw.Write([]byte("# TYPE pump_level gauge\npump_level{id=\"p1\"} 12.5\n")) // the test's own server
+	}))
+	defer app.Close()
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(app.URL, "http://"))
+	setClass(t, "scraped", "[[outputs.influxdb_v2]]\n  urls = [\""+server.URL+"\"]\n  token = \"t\"\n  organization = \"o\"\n  bucket = \"b\"\n")
+	c := create(t, in, annotated("p", "holdfast.dev/agent", "holdfast", "class", "scraped", "port", port, "internal", "true"))
+	c.warned(t, "internal is not heeded")
+	configuration(t, c.Pod, "telegraf-config") // once the class is delivered
+	runHoldfast(t, c)
+	if all := db.String(); !strings.Contains(all, "pump_level,") || !strings.Contains(all, "id=p1") || !strings.Contains(all, "gauge=12.5") {
+		t.Errorf("what was written: %q", all)
+	}
 }
 
 func TestAgentHoldfastByClass(t *testing.T) {

@@ -45,6 +45,23 @@ type (
 		TLSServerName string   `toml:"tls_server_name,omitempty"`
 		TLSSkipVerify bool     `toml:"insecure_skip_verify,omitempty"`
 	}
+	// httpInput is what stands for the Prometheus input with the agent holdfast, which does without that one: it carries a client of
+	// Kubernetes. The same parser reads what the application says.
+	httpInput struct {
+		URLs          []string `toml:"urls"`
+		DataFormat    string   `toml:"data_format"`
+		Interval      string   `toml:"interval,omitempty"`
+		MetricVersion int      `toml:"prometheus_metric_version,omitzero"`
+		NamePass      []string `toml:"namepass,omitempty"`
+		Username      string   `toml:"username,omitempty"`
+		Password      string   `toml:"password,omitempty"`
+		TokenFile     string   `toml:"token_file,omitempty"`
+		TLSCA         string   `toml:"tls_ca,omitempty"`
+		TLSCert       string   `toml:"tls_cert,omitempty"`
+		TLSKey        string   `toml:"tls_key,omitempty"`
+		TLSServerName string   `toml:"tls_server_name,omitempty"`
+		TLSSkipVerify bool     `toml:"insecure_skip_verify,omitempty"`
+	}
 	// discardOutput and healthOutput drop every point before it is buffered.
 	discardOutput struct {
 		NameDrop []string `toml:"namedrop"`
@@ -66,7 +83,11 @@ func (r *request) generate() (string, error) {
 	if r.asked.Interval != "" && r.asked.Scrape == nil {
 		w.table("[agent]", agentTable{r.asked.Interval})
 	}
-	if in := r.prometheus(); in != nil {
+	switch in := r.prometheus(); {
+	case in == nil:
+	case r.spec.Agent == v1alpha1.AgentHoldfast:
+		w.table("[[inputs.http]]", in.http())
+	default:
 		w.table("[[inputs.prometheus]]", in)
 	}
 	if r.internal {
@@ -138,6 +159,15 @@ func (r *request) prometheus() *prometheusInput {
 		}
 	}
 	return in
+}
+
+// http is the same input for the agent holdfast.
+func (in *prometheusInput) http() *httpInput {
+	// The parser's own default is not the Prometheus input's.
+	version := max(in.MetricVersion, 1)
+	return &httpInput{URLs: in.URLs, DataFormat: "prometheus", Interval: in.Interval, MetricVersion: version, NamePass: in.NamePass,
+		Username: in.Username, Password: in.Password, TokenFile: in.BearerToken, TLSCA: in.TLSCA, TLSCert: in.TLSCert, TLSKey: in.TLSKey,
+		TLSServerName: in.TLSServerName, TLSSkipVerify: in.TLSSkipVerify}
 }
 
 // tagTable returns the tags; a value that the kubelet knows comes by a variable.

@@ -127,6 +127,9 @@ func (w *work) sidecar(r *request, refused *refusal) {
 		w.warn("no sidecar %s: %s", name, refused.message)
 	default:
 		w.ports[r.spec.HealthPort] = name
+		for _, note := range r.notes {
+			w.warn("sidecar %s: %s", name, note)
+		}
 		o.Files = r.files()
 		w.labels(r.classes)
 		if !strings.Contains(r.spec.Image, "@sha256:") && r.spec.Image != w.Sidecar.Image && r.spec.Image != w.HoldfastImage {

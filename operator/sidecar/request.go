@@ -21,7 +21,9 @@ type request struct {
 	classes   []*class.Class
 	spec      v1alpha1.SidecarSpec
 	internal  bool
-	conf      string
+	// notes are for whoever created the pod.
+	notes []string
+	conf  string
 }
 
 // refusal is why a sidecar cannot be made.
@@ -121,6 +123,12 @@ func (r *request) finish(b *Builder) *refusal {
 	// The default image is Telegraf's: it is no image of another agent.
 	if r.spec.Agent == v1alpha1.AgentHoldfast && r.spec.Image == b.Sidecar.Image {
 		r.spec.Image = b.HoldfastImage
+	}
+	if r.spec.Agent == v1alpha1.AgentHoldfast && r.internal {
+		r.internal = false
+		if r.asked.Internal != nil {
+			r.notes = append(r.notes, "internal is not heeded: the agent holdfast has no input for its own metrics, it serves them")
+		}
 	}
 	if r.spec.Image == "" {
 		return refuse(NoImage, "there is no image for the agent %s: name one by the annotation %simage, by the class, or by the operator's flags",
