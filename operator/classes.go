@@ -141,8 +141,3 @@ func (c *changes) run(ctx context.Context) error {
 		}
 	}
 }
-
-// errNoVersion is told when the API server's version cannot be read.
-func errNoVersion(version string) error {
-	return fmt.Errorf("the API server's version %q cannot be read; say --sidecar-mode native or container", version)
-}

@@ -50,7 +50,7 @@ func (n *nativeSidecars) look() error {
 	}
 	minor, err := strconv.Atoi(strings.TrimRight(v.Minor, "+"))
 	if err != nil {
-		return errNoVersion(v.String())
+		return fmt.Errorf("the API server's version %q cannot be read; say --sidecar-mode native or container", v.String())
 	}
 	if have := v.Major != "1" || minor >= nativeSince; n.have.Swap(have) != have {
 		n.logger.Info("native sidecars", "available", have, "version", v.GitVersion)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -48,6 +49,10 @@ import (
 // kubeSystem is a namespace whose pods are left alone whatever the configuration says: the cluster needs them to run the operator.
 const kubeSystem = "kube-system"
 
+// collectAt is by how much, in percent, what is in use may grow before garbage is collected; GOGC says otherwise. The cache of pods is what
+// memory is in use for, and little garbage is made: memory counts for more here than the time that collecting takes.
+const collectAt = 50
+
 // Operator is one process.
 type Operator struct {
 	o        Options
@@ -65,6 +70,9 @@ type Operator struct {
 
 // Run runs an operator until the context ends.
 func Run(ctx context.Context, o Options) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	if o.MemoryLimit > 0 {
 		debug.SetMemoryLimit(o.MemoryLimit)
 	}
@@ -149,11 +157,13 @@ func (op *Operator) addEvents(scheme *runtime.Scheme) error {
 // addWebhook serves admission requests.
 func (op *Operator) addWebhook(ctx context.Context) error {
 	native := &nativeSidecars{client: op.client.Discovery(), logger: op.o.Logger}
-	if err := native.look(); err != nil {
-		return err
-	}
-	if err := op.manager.Add(native); err != nil {
-		return err
+	if op.o.Sidecar.Sidecar.Mode == "" { // else the flag has decided
+		if err := native.look(); err != nil {
+			return err
+		}
+		if err := op.manager.Add(native); err != nil {
+			return err
+		}
 	}
 	op.builder = &sidecar.Builder{Defaults: op.o.Sidecar, Classes: op.registry.Resolve, Native: native.known}
 	handler := hook.New(hook.Options{Builder: op.builder, Deny: op.o.Deny, Exempt: op.exempt(), Logger: op.o.Logger, Registerer: ctrlmetrics.Registry})
@@ -199,8 +209,10 @@ func (op *Operator) addDelivery(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := &deliver.Controller{Client: op.manager.GetClient(), Cache: op.manager.GetCache(), Live: op.manager.GetAPIReader(), Builder: op.builder, Checker: checkers(op.o.Checkers)[v1alpha1.AgentTelegraf], Owner: owner,
-		Classes: &delivery{registry: op.registry, report: op.reporter.SetUsage, namespaces: map[string]map[class.Key]deliver.Count{}}, Recorder: op.recorder, Logger: op.o.Logger, Grace: deliver.DefaultGrace, Now: time.Now}
+	classes := &delivery{registry: op.registry, report: op.reporter.SetUsage, namespaces: map[string]map[class.Key]deliver.Count{}}
+	c := &deliver.Controller{Client: op.manager.GetClient(), Cache: op.manager.GetCache(), Live: op.manager.GetAPIReader(), Builder: op.builder,
+		Checker: checkers(op.o.Checkers)[v1alpha1.AgentTelegraf], Owner: owner, Classes: classes, Recorder: op.recorder, Logger: op.o.Logger,
+		Grace: deliver.DefaultGrace, Now: time.Now}
 	return c.Setup(op.manager, op.changes.out, ctrlmetrics.Registry)
 }
 

@@ -18,21 +18,18 @@ import (
 // arrival is how long a change of a class may take until everything that it concerns has followed.
 const arrival = 15 * time.Second
 
-// repeats is how often each class is changed; the median is told.
-const repeats = 3
-
 // change changes a class that a quarter of the pods has, and one that every pod has. Then it writes a label on every pod itself, as the
 // operator does: no program can make the labels follow sooner than that.
 func (b *bench) change(ctx context.Context) error {
 	for _, class := range []string{quarterClass, everyClass} {
 		var all []followed
-		for range repeats {
+		for range b.repeats {
 			f, err := b.follow(ctx, class)
 			if err != nil {
 				return err
 			}
-			log.Printf("class %s: %.1f s until every Secret had the text, %.1f s until every one of %d labels; CPU %.1f s, of the control plane %.1f s (load average %s)",
-				class, f.secrets.Seconds(), f.labels.Seconds(), f.pods, f.cpu.Seconds(), f.others.Seconds(), loadAverage())
+			log.Printf("class %s: %.1f s until every Secret had the text, %.1f s until every one of %d labels; CPU %.1f s, of others %s (load average %s)",
+				class, f.secrets.Seconds(), f.labels.Seconds(), f.pods, f.cpu.Seconds(), f.others, loadAverage())
 			all = append(all, f)
 		}
 		middle := func(get func(followed) time.Duration) float64 { return median(all, get).Seconds() }
@@ -40,9 +37,13 @@ func (b *bench) change(ctx context.Context) error {
 		name := fmt.Sprintf("class of %d pods changed, ", all[0].pods)
 		b.table.target(secrets < arrival.Seconds(), "< 15 s", name+"until all Secrets", "%.1f s (the first after %.1f)", secrets, middle(func(f followed) time.Duration { return f.first }))
 		b.table.target(labels < arrival.Seconds(), "< 15 s", name+"until all pods' labels", "%.1f s", labels)
-		b.table.row(name+"CPU of the operator, of the control plane", "%.1f s, %.1f s", middle(func(f followed) time.Duration { return f.cpu }), middle(func(f followed) time.Duration { return f.others }))
+		b.table.row(name+"CPU of the operator", "%.1f s", middle(func(f followed) time.Duration { return f.cpu }))
+		b.table.row(name+"CPU of others until then", "%s", all[len(all)-1].others)
 	}
-	return b.write(ctx)
+	if err := b.write(ctx); err != nil {
+		return err
+	}
+	return b.memory(ctx, "after the changes")
 }
 
 // write writes a label on all pods, as many at once as the operator does.
@@ -61,7 +62,7 @@ func (b *bench) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.table.row("the same labels written by the benchmark itself", "%.1f s (CPU of the control plane %.1f s)", time.Since(begin).Seconds(), (b.others() - others).Seconds())
+	b.table.row("the same labels written by the benchmark itself", "%.1f s (CPU of others: %s)", time.Since(begin).Seconds(), b.others().since(others))
 	return b.settle(ctx, b.pods)
 }
 
@@ -80,7 +81,8 @@ func median[T any](all []T, get func(T) time.Duration) time.Duration {
 // followed is how a change of a class arrived: when the first and the last Secret had it, and the last label.
 type followed struct {
 	first, secrets, labels time.Duration
-	cpu, others            time.Duration
+	cpu                    time.Duration
+	others                 used
 	pods                   int
 }
 
@@ -143,7 +145,7 @@ func (b *bench) follow(ctx context.Context, class string) (f followed, err error
 			}
 		}
 	}
-	f.others = b.others() - others
+	f.others = b.others().since(others)
 	if err := b.settle(ctx, b.pods); err != nil {
 		return f, err
 	}

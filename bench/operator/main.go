@@ -19,7 +19,7 @@ type options struct {
 	program, deploy           string
 	pods, namespaces, classes int
 	rate, parallel            int
-	rounds                    int
+	rounds, repeats           int
 	slice, sample             time.Duration
 	skip, args                []string
 }
@@ -38,6 +38,7 @@ func main() {
 	flag.IntVar(&o.classes, "classes", 20, "classes: one that every pod has, one of a quarter of the pods, and others")
 	flag.IntVar(&o.rate, "rate", 50, "creations per second while their latency is measured")
 	flag.IntVar(&o.parallel, "parallel", 16, "requests at once while pods are made and deleted")
+	flag.IntVar(&o.repeats, "repeats", 3, "changes of each class; the median is told")
 	flag.IntVar(&o.rounds, "rounds", 6, "rounds of the latency's measurement: without a webhook, with one that does nothing, with the operator")
 	flag.DurationVar(&o.slice, "slice", 10*time.Second, "how long each of the three is measured in a round")
 	flag.DurationVar(&o.sample, "sample", time.Minute, "how long memory is sampled when it has settled")
@@ -47,7 +48,7 @@ func main() {
 	o.args = flag.Args() // of the operator, after those of its Deployment
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
-	if o.pods < 1 || o.namespaces < 1 || o.classes < 3 || o.rate < 1 || o.parallel < 1 || o.rounds < 1 {
+	if o.pods < 1 || o.namespaces < 1 || o.classes < 3 || o.rate < 1 || o.parallel < 1 || o.rounds < 1 || o.repeats < 1 {
 		log.Fatal("counts are at least 1, and there are at least 3 classes")
 	}
 	if err := run(ctx, os.Stdout, o); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -45,20 +46,44 @@ func (p process) childrenCPU() time.Duration {
 	return children
 }
 
-// others is the CPU time, until now, of the processes that this one has started, the operator's left out: of the control plane.
-func (b *bench) others() (sum time.Duration) {
+// used is the CPU time of programs, by their names.
+type used map[string]time.Duration
+
+// others is what the processes that this one has started have used until now, the operator's left out: the control plane and KWOK.
+func (b *bench) others() used {
+	all := used{}
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return 0
+		return all
 	}
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil || parent(pid) != os.Getpid() || slices.ContainsFunc(b.in.Replicas, func(r *operator.Replica) bool { return r.PID() == pid }) {
 			continue
 		}
-		sum += process{pid}.cpu()
+		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if err == nil {
+			all[strings.TrimSpace(string(name))] += process{pid}.cpu()
+		}
 	}
-	return sum
+	return all
+}
+
+// since is what was used after another moment.
+func (u used) since(before used) used {
+	d := used{}
+	for name, t := range u {
+		d[name] = t - before[name]
+	}
+	return d
+}
+
+func (u used) String() string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(u)) {
+		parts = append(parts, fmt.Sprintf("%s %.1f s", name, u[name].Seconds()))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func parent(pid int) int {

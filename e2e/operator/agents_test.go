@@ -3,12 +3,17 @@
 package operator_test
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +23,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/holdfast-telemetry/holdfast/e2e/kube"
+	"github.com/holdfast-telemetry/holdfast/e2e/operator"
+	"github.com/holdfast-telemetry/holdfast/e2e/peer"
 )
 
 // awaitDelivered returns how long it took until a namespace's Secret had a class with these words.
@@ -368,4 +375,191 @@ func writeSlowly(t *testing.T, dir, name, text string, pause time.Duration) {
 	if err = errors.Join(err, os.RemoveAll(filepath.Join(dir, old))); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// holdfastPath is the built program. `make e2e` builds it first; HOLDFAST_BIN names another.
+func holdfastPath(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("HOLDFAST_BIN")
+	if path == "" {
+		path = "../../bin/holdfast"
+	}
+	path, err := filepath.Abs(path)
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	if err != nil {
+		t.Fatalf("the program to test is missing; run make build: %v", err)
+	}
+	return path
+}
+
+// central takes what agents write, while it is open.
+type central struct {
+	addr   string
+	server *http.Server
+
+	mu  sync.Mutex
+	got strings.Builder
+}
+
+func (c *central) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body := io.Reader(r.Body)
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		z, err := gzip.NewReader(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		body = z
+	}
+	text, err := io.ReadAll(body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if strings.HasSuffix(r.URL.Path, "/write") {
+		c.mu.Lock()
+		c.got.Write(text)
+		c.mu.Unlock()
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (c *central) received() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.got.String()
+}
+
+// open serves until shut is called or the test ends.
+func (c *central) open(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("tcp", c.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.server = &http.Server{Handler: c}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = c.server.Serve(listener) }) // until it is closed
+	t.Cleanup(func() {
+		_ = c.server.Close() // nothing is kept
+		serving.Wait()
+	})
+}
+
+// awaitReceived returns how long it took until an agent had sent words.
+func (c *central) awaitReceived(t *testing.T, a *agent, words string) time.Duration {
+	t.Helper()
+	return awaitTime(t, 40*time.Second, words+" was received", func(context.Context) error {
+		if !strings.Contains(c.received(), words) {
+			return errors.Join(errors.New("received so far: "+tail(c.received(), 200)), a.running())
+		}
+		return nil
+	})
+}
+
+// buffered is a class of the agent holdfast that sends to an address.
+func buffered(addr string, version int, watch string) string {
+	return fmt.Sprintf(`
+apiVersion: holdfast.dev/v1alpha1
+kind: ClusterTelegrafClass
+metadata:
+  name: buffered
+spec:
+  sidecar:
+    agent: holdfast
+    watchConfig: %s
+  config: |
+    [agent]
+      interval = "200ms"
+      flush_interval = "200ms"
+    [[outputs.influxdb_v2]]
+      urls = ["http://%s"]
+      token = "t"
+      organization = "o"
+      bucket = "b"
+    [global_tags]
+      version = "v%d"
+`, watch, addr, version)
+}
+
+func TestHoldfastSidecarSendsWhatItKeptAndFollowsItsClass(t *testing.T) {
+	telegraf := filepath.Join(t.TempDir(), "telegraf") // the name under which it checks as Telegraf does
+	if err := os.Symlink(holdfastPath(t), telegraf); err != nil {
+		t.Fatal(err)
+	}
+	c := ownCluster(t, 0)
+	install(t, c, operator.Options{Args: []string{"--holdfast-image=registry.example/holdfast@sha256:" + digest, "--holdfast-checker=" + telegraf}})
+	apply := func(text string) {
+		t.Helper()
+		if out, err := c.Apply(t.Context(), text); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	for _, watch := range []string{"notify", "poll"} {
+		t.Run(watch, func(t *testing.T) {
+			addrs, err := peer.FreeAddrs(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			far := &central{addr: addrs[0]}
+			ns := c.Namespace(t, nil)
+			apply(buffered(far.addr, 0, watch))
+			pod := annotated("app", "class", "buffered", "inputs", "[[inputs.mem]]\n")
+			awaitTime(t, 20*time.Second, "the pod would get this sidecar", func(ctx context.Context) error {
+				trial, err := c.Client().CoreV1().Pods(ns).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+				if err != nil {
+					return err
+				}
+				found, _ := created{Pod: trial}.container("telegraf")
+				if found == nil || found.Command[len(found.Command)-1] != watch {
+					return fmt.Errorf("it would get %v: %s", found, trial.Annotations["sidecar.holdfast.dev/status"])
+				}
+				return nil
+			})
+			made, err := c.Client().CoreV1().Pods(ns).Create(t.Context(), pod, metav1.CreateOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			awaitDelivered(t, c, ns, "buffered", `"v0"`)
+			a := newAgent(t, c, made, holdfastPath(t))
+			a.refresh(t)
+			a.start(t)
+			time.Sleep(3 * time.Second)
+			if err := a.running(); err != nil {
+				t.Fatal(err)
+			}
+			if journals, err := filepath.Glob(filepath.Join(a.dir("/var/lib/holdfast"), "telegraf", "journal", "*", "*")); err != nil || len(journals) == 0 {
+				t.Errorf("nothing is kept in the buffer's volume: %v", err)
+			}
+			back := time.Now()
+			far.open(t)
+			sent := far.awaitReceived(t, a, "version=v0")
+			// Points from before the server was there.
+			first := strings.TrimSpace(strings.SplitN(far.received(), "\n", 2)[0])
+			stamp, err := strconv.ParseInt(first[strings.LastIndex(first, " ")+1:], 10, 64)
+			if err != nil || !time.Unix(0, stamp).Before(back.Add(-time.Second)) {
+				t.Errorf("the first point is not from the outage: %s, %v", first, err)
+			}
+			var reload times
+			for n := 1; n <= 5; n++ {
+				apply(buffered(far.addr, n, watch))
+				awaitDelivered(t, c, ns, "buffered", fmt.Sprintf(`"v%d"`, n))
+				a.refresh(t)
+				reload.add(far.awaitReceived(t, a, fmt.Sprintf("version=v%d", n)))
+			}
+			t.Logf("what was kept was sent %s after the server was back; files changed to first point with the new tag %s", sent.Round(time.Millisecond), reload)
+		})
+	}
+	t.Run("ItsCheckerRefusesWhatItDoesNotHave", func(t *testing.T) {
+		apply(strings.ReplaceAll(strings.ReplaceAll(buffered("127.0.0.1:1", 0, "poll"), "outputs.influxdb_v2", "inputs.nginx_plus"), "name: buffered", "name: foreign"))
+		awaitTime(t, 20*time.Second, "the class was refused", func(ctx context.Context) error {
+			out, err := c.Kubectl(ctx, "get", "clustertelegrafclass", "foreign", "-o", "yaml")
+			if err == nil && !strings.Contains(out, "there is no plugin inputs.nginx_plus") {
+				err = errors.New(out)
+			}
+			return err
+		})
+	})
 }

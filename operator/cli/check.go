@@ -1,14 +1,15 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-telemetry/holdfast/operator/agent"
 	"github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
+	"github.com/holdfast-telemetry/holdfast/operator/class"
 )
 
 // checkerOf is a checker of both agents by one program; none for an empty path.
@@ -22,33 +23,29 @@ func checkerOf(path string) map[v1alpha1.Agent]agent.Checker {
 
 func (a *app) checkCommand() *cobra.Command {
 	var path string
-	cmd := &cobra.Command{Use: "check FOLDER", Short: "Check classes, without a cluster", Args: arguments(1, 1)}
+	cmd := &cobra.Command{Use: "check PATH...", Short: "Check classes, without a cluster", Args: arguments(1, 1000)}
 	cmd.Long = cmd.Short + `.
 
-Each file of FOLDER is a class, as in the Secret of classes. With --agent, that telegraf checks the plugins and their options too. The
-exit code is 1 when a class is not good.`
+A PATH is a folder or a file. Each file is a class, of the file's name; those that end in .yaml, .yml or .json are manifests, of which every key
+of a Secret, every TelegrafClass and every ClusterTelegrafClass is a class. With --agent, that telegraf checks the plugins and their options
+too. The exit code is 1 when a class is not good.`
 	cmd.Flags().StringVar(&path, "agent", "", "`path` of a telegraf to ask")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ctx, stop := context.WithCancel(cmd.Context())
-		defer stop()
-		registry, err := offline(ctx, args[0], path)
+		verdicts, err := class.Check(cmd.Context(), class.Options{Checkers: checkerOf(path)}, args...)
 		if err != nil {
 			return err
 		}
+		if len(verdicts) == 0 {
+			return fmt.Errorf("%s: there is no class", strings.Join(args, ", "))
+		}
 		bad := 0
-		for _, v := range registry.Verdicts() {
-			word := "ok"
+		for _, v := range verdicts {
 			if !v.Valid {
-				word = string(v.Reason)
 				bad++
 			}
-			_, _ = fmt.Fprintf(a.Out, "%s: %s (%s)", v.Key.Name, word, v.CheckedBy)
-			for _, more := range []string{v.Message, v.Warning} {
-				if more != "" {
-					_, _ = fmt.Fprintf(a.Out, ": %s", more)
-				}
+			if _, err := fmt.Fprintln(a.Out, line(v)); err != nil {
+				return err
 			}
-			_, _ = fmt.Fprintln(a.Out)
 		}
 		if bad > 0 {
 			return silentError{fmt.Errorf("%d classes are not good", bad)}
@@ -56,6 +53,27 @@ exit code is 1 when a class is not good.`
 		return nil
 	}
 	return cmd
+}
+
+// line is a verdict for people: the class, a word, what checked it, and what there is to say.
+func line(v class.Verdict) string {
+	name, word := v.Key.String(), "ok"
+	if v.Key.Kind == class.KindDirectory {
+		name = v.Key.Name
+	}
+	if !v.Valid {
+		word = string(v.Reason)
+	}
+	if v.CheckedBy != "" {
+		word += " (" + v.CheckedBy + ")"
+	}
+	parts := []string{name, word}
+	for _, more := range []string{v.Message, v.Warning} {
+		if more != "" {
+			parts = append(parts, more)
+		}
+	}
+	return strings.Join(parts, ": ")
 }
 
 func (a *app) checkerCommand() *cobra.Command {

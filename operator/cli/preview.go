@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
+	"github.com/holdfast-telemetry/holdfast/operator/agent"
 	"github.com/holdfast-telemetry/holdfast/operator/class"
 	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 )
@@ -25,7 +25,7 @@ import (
 type preview struct {
 	runFlags
 	files     []string
-	classes   string
+	classes   []string
 	namespace string
 	output    string
 	strict    bool
@@ -39,11 +39,12 @@ func (a *app) previewCommand() *cobra.Command {
 	cmd.Long = cmd.Short + `.
 
 FILE holds pods, or what makes pods (Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob), as YAML or JSON; - is the standard
-input. For each it prints what becomes of every sidecar, the warnings, the files of the configuration and the patch. The exit code is 1
+input. FOLDER holds classes: files whose names are the classes', and manifests (.yaml, .yml, .json) with Secrets of classes, TelegrafClasses and
+ClusterTelegrafClasses. For each pod it prints what becomes of every sidecar, the warnings, the files of the configuration and the patch. The exit code is 1
 when a sidecar cannot be made, and with --strict when there is a warning.`
 	f := cmd.Flags()
 	f.StringArrayVarP(&p.files, "filename", "f", nil, "`file` with pods or workloads; repeatable")
-	f.StringVar(&p.classes, "classes", "", "`folder` whose files are classes")
+	f.StringArrayVar(&p.classes, "classes", nil, "`folder` of classes, or a file; repeatable")
 	f.StringVarP(&p.namespace, "namespace", "n", "default", "`namespace` of objects that name none")
 	f.StringVarP(&p.output, "output", "o", "text", "`text`, patch (JSON), pod (YAML) or json (everything)")
 	f.BoolVar(&p.strict, "strict", false, "exit with 1 when there is a warning")
@@ -68,32 +69,29 @@ func (a *app) preview(cmd *cobra.Command, p *preview) error {
 	for _, note := range notes {
 		_, _ = fmt.Fprintf(a.Err, "Warning: %s\n", note)
 	}
-	ctx, stop := context.WithCancel(cmd.Context())
-	defer stop()
-	registry, err := offline(ctx, p.classes, p.agent)
+	registry, err := class.Offline(cmd.Context(), class.Options{Checkers: checkerOf(p.agent), DefaultAgent: p.o.Sidecar.Sidecar.Agent}, p.namespace, p.classes...)
 	if err != nil {
-		return err
+		return fmt.Errorf("the classes: %w", err)
 	}
 	b := &sidecar.Builder{Defaults: p.o.Sidecar, Classes: registry.Resolve, Native: func() bool { return true }}
-	bad := false
+	var pods []previewed
 	for _, file := range p.files {
-		pods, err := a.readPods(file, p.namespace)
+		found, err := a.readPods(file, p.namespace)
 		if err != nil {
 			return err
 		}
-		for _, pod := range pods {
-			in, err := b.Inject(pod.raw, pod.namespace)
-			if err != nil {
-				return fmt.Errorf("%s: %w", pod.title, err)
-			}
-			if err := a.show(p, pod, in); err != nil {
-				return err
-			}
-			refused := slices.ContainsFunc(in.Outcomes, func(o sidecar.Outcome) bool {
-				return o.Reason != sidecar.Injected && o.Reason != sidecar.ContainerExists && o.Reason != sidecar.NothingAsked
-			})
-			bad = bad || refused || p.strict && len(in.Warnings) > 0
+		pods = append(pods, found...)
+	}
+	if len(pods) == 0 {
+		return fmt.Errorf("%s: there is no pod and nothing that makes pods", strings.Join(p.files, ", "))
+	}
+	bad := false
+	for _, pod := range pods {
+		good, err := a.look(cmd.Context(), p, pod, b, registry)
+		if err != nil {
+			return err
 		}
+		bad = bad || !good
 	}
 	if bad {
 		return silentError{errors.New("some sidecar cannot be made")}
@@ -101,27 +99,46 @@ func (a *app) preview(cmd *cobra.Command, p *preview) error {
 	return nil
 }
 
-// offline returns a registry of the classes of a folder, each checked.
-func offline(ctx context.Context, dir, agent string) (*class.Registry, error) {
-	var sources []class.Source
-	if dir != "" {
-		if _, err := os.ReadDir(dir); err != nil {
-			return nil, fmt.Errorf("the folder of classes: %w", err)
+// look shows one pod, and says whether everything that it asks for can be had.
+func (a *app) look(ctx context.Context, p *preview, pod previewed, b *sidecar.Builder, registry *class.Registry) (good bool, err error) {
+	in, err := b.Inject(pod.raw, pod.namespace)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", pod.title, err)
+	}
+	good = true
+	for i := range in.Outcomes {
+		o := &in.Outcomes[i]
+		if o.Reason != sidecar.Injected {
+			good = good && (o.Reason == sidecar.ContainerExists || o.Reason == sidecar.NothingAsked)
+			continue
 		}
-		sources = append(sources, class.NewDirectory(dir, slog.New(slog.DiscardHandler)))
+		for _, c := range o.Classes {
+			if v, _ := registry.Verdict(c.Key()); v.Reason == class.ReasonNotChecked || v.Warning != "" {
+				in.Warnings = append(in.Warnings, fmt.Sprintf("class %s: %s", c.Name, strings.TrimSpace(v.Message+" "+v.Warning)))
+			}
+		}
+		if err := p.askAgent(ctx, *o); err != nil {
+			in.Warnings = append(in.Warnings, fmt.Sprintf("sidecar %s: the agent does not take its files together: %v", o.Container, err))
+			good = false
+		}
 	}
-	registry := class.NewRegistry(class.Options{Checkers: checkerOf(agent)}, sources...)
-	ended := make(chan error, 1)
-	go func() { ended <- registry.Run(ctx) }()
-	if len(sources) == 0 {
-		return registry, nil
+	good = good && (!p.strict || len(in.Warnings) == 0)
+	return good, a.show(p, pod, in)
+}
+
+// askAgent has an agent check all files of a sidecar, as it will read them.
+func (p *preview) askAgent(ctx context.Context, o sidecar.Outcome) error {
+	if p.agent == "" {
+		return nil
 	}
-	select {
-	case err := <-ended:
-		return nil, err
-	case <-registry.Synced():
-		return registry, nil
+	var files []agent.File
+	for _, f := range o.Files {
+		files = append(files, agent.File{Name: f.Name, Text: []byte(f.Text)})
 	}
+	for _, c := range o.Classes {
+		files = append(files, agent.File{Name: class.FileName(c.Name), Text: c.Text})
+	}
+	return agent.NewExec(p.agent).Check(ctx, files)
 }
 
 // previewed is a pod to look at.
@@ -274,7 +291,9 @@ func (a *app) showText(pod previewed, in *sidecar.Injection, patch []byte) error
 		fmt.Fprintf(&b, "  no annotation asks for a sidecar\n")
 	}
 	for _, w := range in.Warnings {
-		fmt.Fprintf(&b, "  warning: %s\n", w)
+		if !strings.HasPrefix(w, "no sidecar ") { // which is said below, at length
+			fmt.Fprintf(&b, "  warning: %s\n", w)
+		}
 	}
 	for _, o := range in.Outcomes {
 		if o.Reason != sidecar.Injected {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -240,6 +241,12 @@ func requirements(prefix string, amounts map[string]*string, fail func(string, .
 }
 
 func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	// The words that zap's flag has beside ours: verbosities, and one that logs the least.
+	if n, err := strconv.Atoi(level); err == nil && n > 0 {
+		level = "debug"
+	} else if level == "panic" {
+		level = "error"
+	}
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return slog.New(slog.DiscardHandler), fmt.Errorf("--log-level %q is not understood: it is debug, info, warn or error", level)

@@ -391,6 +391,15 @@ func TestOnePodThatCannotBeStampedStopsNoOther(t *testing.T) {
 	}
 }
 
+func TestClassesThatFitNoSecretTogetherAreAnErrorOfTheNamespace(t *testing.T) {
+	c := newCluster(pod("a", "p", "default=x", "team=x"))
+	c.classes.all = map[string]string{"default": strings.Repeat("x", 600<<10), "team": strings.Repeat("y", 600<<10)}
+	_, err := c.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKey{Name: "a"}})
+	if !errors.Is(err, deliver.ErrTooLarge) || len(c.events.Events) != 1 || !strings.Contains(err.Error(), "default.conf 614400, team.conf 614400") || len(c.writes) > 0 {
+		t.Errorf("it writes %q; the error is %v", c.writes, err)
+	}
+}
+
 func TestASecretThatSomebodyChangesIsMendedAndOneThatIsDeletedComesBack(t *testing.T) {
 	c := newCluster(pod("a", "p", "default=hash-1"))
 	c.classes.all["default"] = "1"

@@ -79,7 +79,7 @@ const maxTold = 100
 // tellFailure says on pods that wait for their classes why they do: once for each reason, and only of failures that time alone does not
 // mend.
 func (c *Controller) tellFailure(space *space, pods []metav1.PartialObjectMetadata, err error) {
-	if !errors.Is(err, ErrForeignSecret) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+	if !errors.Is(err, ErrForeignSecret) && !errors.Is(err, ErrTooLarge) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
 		return
 	}
 	if space.failure != err.Error() {
@@ -190,7 +190,26 @@ func (c *Controller) deliver(ctx context.Context, namespace string, space *space
 	if len(data) == 0 {
 		return texts, nil
 	}
+	if err := fits(data); err != nil {
+		return nil, err
+	}
 	return texts, c.apply(ctx, namespace, space, delivered, data)
+}
+
+// ErrTooLarge is the error of a namespace whose classes are larger together than a Secret can be.
+var ErrTooLarge = errors.New("the classes of the namespace are too large together")
+
+func fits(data map[string][]byte) error {
+	size := 0
+	var sizes []string
+	for _, file := range slices.Sorted(maps.Keys(data)) {
+		size += len(data[file])
+		sizes = append(sizes, fmt.Sprintf("%s %d", file, len(data[file])))
+	}
+	if size > corev1.MaxSecretSize {
+		return fmt.Errorf("%w: a Secret has at most %d bytes, and they have %d (%s)", ErrTooLarge, corev1.MaxSecretSize, size, strings.Join(sizes, ", "))
+	}
+	return nil
 }
 
 // apply writes the Secret.

@@ -31,8 +31,8 @@ import (
 // DefaultGrace keeps a class in a namespace while the last pod that has it is being replaced.
 const DefaultGrace = 10 * time.Minute
 
-// workers is how many namespaces are brought in order at once.
-const workers = 4
+// workers is how many namespaces are brought in order at once. It is no less than labelers: texts are not to wait behind labels.
+const workers = 16
 
 // CacheOptions is what a cache must keep for a Controller, and no more: the metadata of pods that asked for a sidecar, without what is
 // not needed of it, and that of the Secrets called sidecar.ClassesSecret. Asking by that name is also what makes the request allowed.

@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -88,5 +89,8 @@ func (b *Builder) Refresh(raw []byte, namespace string) (*Refresh, error) {
 		return keep("a sidecar is not asked for any more; it goes when the pod does")
 	}
 	f.Annotations[HashAnnotation] = hash.sum()
+	if newPatch(p).sizeWith(f.Annotations)+reserved > maxAnnotations {
+		return keep(fmt.Sprintf("the sidecars keep their configuration: the pod's annotations would be larger than the %d bytes that an object may have", maxAnnotations))
+	}
 	return f, nil
 }

@@ -331,3 +331,18 @@ func TestWhatIsNoPodIsAnError(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEditThatDoesNotFitIsNotFollowed(t *testing.T) {
+	b := builder()
+	_, p := inject(t, b, pod(map[string]string{"holdfast.dev/inputs": "[[inputs.cpu]]\n"}))
+	for n, followed := range map[int]bool{10 << 10: true, 140 << 10: false} {
+		p.Annotations["holdfast.dev/inputs"] = "[[inputs.cpu]]\n#" + strings.Repeat("x", n)
+		fresh, err := b.Refresh(encode(t, p), "ns")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (fresh.Problem == "") != followed || (len(fresh.Annotations) > 1) != followed {
+			t.Errorf("%d bytes: %q, %d annotations", n, fresh.Problem, len(fresh.Annotations))
+		}
+	}
+}

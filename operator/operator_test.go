@@ -1,0 +1,83 @@
+package operator
+
+import (
+	"log/slog"
+	"slices"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/version"
+
+	"github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
+	"github.com/holdfast-telemetry/holdfast/operator/class"
+	"github.com/holdfast-telemetry/holdfast/operator/deliver"
+)
+
+// server answers with a version.
+type server version.Info
+
+func (s server) ServerVersion() (*version.Info, error) { v := version.Info(s); return &v, nil }
+
+func TestNativeSidecarsAreKnownByTheServersVersion(t *testing.T) {
+	for v, want := range map[server]bool{{Major: "1", Minor: "28"}: false, {Major: "1", Minor: "29"}: true, {Major: "1", Minor: "30+"}: true, {Major: "2", Minor: "0"}: true} {
+		n := &nativeSidecars{client: v, logger: slog.New(slog.DiscardHandler)}
+		if err := n.look(); err != nil || n.known() != want {
+			t.Errorf("%v: %v, %v", v, n.known(), err)
+		}
+	}
+	n := &nativeSidecars{client: server{Major: "1", Minor: "x", GitVersion: "v1.x"}, logger: slog.New(slog.DiscardHandler)}
+	if err := n.look(); err == nil {
+		t.Error("a version that is no number is no error")
+	}
+}
+
+func TestChangesAreHandedOnOnceForEachNamespace(t *testing.T) {
+	c := newChanges()
+	for range 100 {
+		c.note("a")
+		c.note("b")
+	}
+	ended := make(chan error, 1)
+	ctx := t.Context()
+	go func() { ended <- c.run(ctx) }()
+	got := []string{(<-c.out).Object.GetNamespace(), (<-c.out).Object.GetNamespace()}
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("it hands on %q", got)
+	}
+	c.note("")
+	if got := (<-c.out).Object.GetNamespace(); got != "" {
+		t.Errorf("it hands on %q, want all", got)
+	}
+}
+
+func TestFiguresOfNamespacesAreSummedUp(t *testing.T) {
+	registry := class.NewRegistry(class.Options{Registerer: prometheus.NewRegistry()})
+	key := class.Key{Kind: class.KindClusterTelegrafClass, Name: "default"}
+	registry.Load(map[class.Key]class.Good{key: {Text: []byte("[[outputs.discard]]"), Sure: true}})
+	sums := map[class.Key]class.Usage{}
+	d := &delivery{registry: registry, report: func(key class.Key, u class.Usage) { sums[key] = u }, namespaces: map[string]map[class.Key]deliver.Count{}}
+	if text, ok := d.Text("a", "default"); !ok || text.Hash != class.Hash([]byte("[[outputs.discard]]")) {
+		t.Errorf("the text is %+v, %v", text, ok)
+	}
+	if _, ok := d.Text("a", "none"); ok {
+		t.Error("a class that is not there has a text")
+	}
+	d.Report("a", map[string]deliver.Count{"default": {Pods: 3, Current: 2}, "none": {Pods: 1}})
+	d.Report("b", map[string]deliver.Count{"default": {Pods: 1, Current: 1}})
+	if want := (class.Usage{Namespaces: 2, Pods: 4, CurrentPods: 3}); sums[key] != want {
+		t.Errorf("the sum is %+v, want %+v", sums[key], want)
+	}
+	d.Report("a", nil)
+	d.Report("b", nil)
+	if sums[key] != (class.Usage{}) || len(d.namespaces) > 0 {
+		t.Errorf("the sum is %+v", sums[key])
+	}
+}
+
+func TestCheckersArePlaces(t *testing.T) {
+	all := checkers(map[v1alpha1.Agent]string{v1alpha1.AgentTelegraf: "unix:/run/checker", v1alpha1.AgentHoldfast: ""})
+	if len(all) != 1 || all[v1alpha1.AgentTelegraf] == nil {
+		t.Errorf("the checkers are %v", all)
+	}
+}
