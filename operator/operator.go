@@ -121,7 +121,7 @@ func (op *Operator) makeManager(context.Context) error {
 	op.manager, err = ctrl.NewManager(op.config, ctrl.Options{
 		Scheme: scheme,
 		Logger: logr.FromSlogHandler(op.o.Logger.Handler()),
-		Cache:  cache.Options{ByObject: deliver.CacheOptions(), DefaultTransform: cache.TransformStripManagedFields()},
+		Cache:  cache.Options{ByObject: deliver.CacheOptions(op.o.DeliveryNamespaces), DefaultTransform: cache.TransformStripManagedFields()},
 		// Reading one of these through the cache would list and hold all of the cluster's.
 		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.Pod{}, &corev1.Namespace{},
 			&admissionregistrationv1.MutatingWebhookConfiguration{}}}},
@@ -165,7 +165,7 @@ func (op *Operator) addWebhook(ctx context.Context) error {
 			return err
 		}
 	}
-	op.builder = &sidecar.Builder{Defaults: op.o.Sidecar, Classes: op.registry.Resolve, Native: native.known}
+	op.builder = &sidecar.Builder{Defaults: op.o.Sidecar, Classes: op.registry.Resolve, Namespaces: op.o.DeliveryNamespaces, Native: native.known}
 	handler := hook.New(hook.Options{Builder: op.builder, Deny: op.o.Deny, Exempt: op.exempt(), Logger: op.o.Logger, Registerer: ctrlmetrics.Registry})
 	op.manager.GetWebhookServer().Register(hook.Path, &admission.Webhook{Handler: handler})
 	return nil
@@ -210,7 +210,7 @@ func (op *Operator) addDelivery(ctx context.Context) error {
 		return err
 	}
 	classes := &delivery{registry: op.registry, report: op.reporter.SetUsage, namespaces: map[string]map[class.Key]deliver.Count{}}
-	c := &deliver.Controller{Client: op.manager.GetClient(), Cache: op.manager.GetCache(), Live: op.manager.GetAPIReader(), Builder: op.builder,
+	c := &deliver.Controller{Client: op.manager.GetClient(), Cache: op.manager.GetCache(), Live: op.manager.GetAPIReader(), Builder: op.builder, Namespaces: op.o.DeliveryNamespaces,
 		Checker: checkers(op.o.Checkers)[v1alpha1.AgentTelegraf], Owner: owner, Classes: classes, Recorder: op.recorder, Logger: op.o.Logger,
 		Grace: deliver.DefaultGrace, Now: time.Now}
 	return c.Setup(op.manager, op.changes.out, ctrlmetrics.Registry)

@@ -27,6 +27,8 @@ type Options struct {
 
 	// ClassesDirectory and ClassesSecret are where classes are, beside the resources: a folder, a Secret of the own namespace.
 	ClassesDirectory, ClassesSecret string
+	// DeliveryNamespaces are those that classes are delivered to, and that pods get sidecars in; none means all.
+	DeliveryNamespaces []string
 	// Checkers are where agents check texts: unix:PATH of a checker, or the path of an agent.
 	Checkers map[v1alpha1.Agent]string
 

@@ -3,11 +3,9 @@
 package operator_test
 
 import (
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -377,62 +375,14 @@ func writeSlowly(t *testing.T, dir, name, text string, pause time.Duration) {
 	}
 }
 
-// holdfastPath is the built program. `make e2e` builds it first; HOLDFAST_BIN names another.
-func holdfastPath(t *testing.T) string {
-	t.Helper()
-	path := os.Getenv("HOLDFAST_BIN")
-	if path == "" {
-		path = "../../bin/holdfast"
-	}
-	path, err := filepath.Abs(path)
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		t.Fatalf("the program to test is missing; run make build: %v", err)
-	}
-	return path
-}
-
 // central takes what agents write, while it is open.
 type central struct {
+	written
 	addr   string
 	server *http.Server
-
-	mu  sync.Mutex
-	got strings.Builder
 }
 
-func (c *central) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body := io.Reader(r.Body)
-	if r.Header.Get("Content-Encoding") == "gzip" {
-		z, err := gzip.NewReader(r.Body)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		body = z
-	}
-	text, err := io.ReadAll(body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	if strings.HasSuffix(r.URL.Path, "/write") {
-		c.mu.Lock()
-		c.got.Write(text)
-		c.mu.Unlock()
-	}
-	w.WriteHeader(http.StatusNoContent)
-}
-
-func (c *central) received() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.got.String()
-}
-
-// open serves until shut is called or the test ends.
+// open serves until the test ends.
 func (c *central) open(t *testing.T) {
 	t.Helper()
 	listener, err := net.Listen("tcp", c.addr)
@@ -452,8 +402,8 @@ func (c *central) open(t *testing.T) {
 func (c *central) awaitReceived(t *testing.T, a *agent, words string) time.Duration {
 	t.Helper()
 	return awaitTime(t, 40*time.Second, words+" was received", func(context.Context) error {
-		if !strings.Contains(c.received(), words) {
-			return errors.Join(errors.New("received so far: "+tail(c.received(), 200)), a.running())
+		if !strings.Contains(c.String(), words) {
+			return errors.Join(errors.New("received so far: "+tail(c.String(), 200)), a.running())
 		}
 		return nil
 	})
@@ -486,7 +436,7 @@ spec:
 
 func TestHoldfastSidecarSendsWhatItKeptAndFollowsItsClass(t *testing.T) {
 	telegraf := filepath.Join(t.TempDir(), "telegraf") // the name under which it checks as Telegraf does
-	if err := os.Symlink(holdfastPath(t), telegraf); err != nil {
+	if err := os.Symlink(holdfast(t), telegraf); err != nil {
 		t.Fatal(err)
 	}
 	c := ownCluster(t, 0)
@@ -523,7 +473,7 @@ func TestHoldfastSidecarSendsWhatItKeptAndFollowsItsClass(t *testing.T) {
 				t.Fatal(err)
 			}
 			awaitDelivered(t, c, ns, "buffered", `"v0"`)
-			a := newAgent(t, c, made, holdfastPath(t))
+			a := newAgent(t, c, made, holdfast(t))
 			a.refresh(t)
 			a.start(t)
 			time.Sleep(3 * time.Second)
@@ -537,7 +487,7 @@ func TestHoldfastSidecarSendsWhatItKeptAndFollowsItsClass(t *testing.T) {
 			far.open(t)
 			sent := far.awaitReceived(t, a, "version=v0")
 			// Points from before the server was there.
-			first := strings.TrimSpace(strings.SplitN(far.received(), "\n", 2)[0])
+			first := strings.TrimSpace(strings.SplitN(far.String(), "\n", 2)[0])
 			stamp, err := strconv.ParseInt(first[strings.LastIndex(first, " ")+1:], 10, 64)
 			if err != nil || !time.Unix(0, stamp).Before(back.Add(-time.Second)) {
 				t.Errorf("the first point is not from the outage: %s, %v", first, err)

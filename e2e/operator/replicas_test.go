@@ -23,7 +23,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/e2e/operator"
 )
 
-// leases is how long a lease lasts that is not renewed, and how often those who wait for one look.
+// lease is how long a lease lasts that is not renewed, and leaseLook how often those who wait for it look.
 const (
 	lease     = 15 * time.Second
 	leaseLook = 2 * time.Second

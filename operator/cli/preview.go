@@ -171,7 +171,7 @@ func (a *app) readPods(file, namespace string) (pods []previewed, err error) {
 		if err != nil {
 			return nil, err
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		in = f
 	}
 	decoder := utilyaml.NewYAMLOrJSONDecoder(in, 1<<16)

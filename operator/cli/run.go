@@ -28,15 +28,15 @@ const DefaultImage = "docker.io/library/telegraf:1.39.1"
 type runFlags struct {
 	o operator.Options
 
-	mode, agent                string
-	holdfastChecker            string
-	watch, istioWatch          string
-	checker, recheck, invalid  string
-	logLevel, logFormat        string
-	memoryLimit                string
-	resources, istioResources  map[string]*string
-	requireAnnotations         bool
-	defaultImage, holdfastPull string
+	mode, agent               string
+	holdfastChecker           string
+	watch, istioWatch         string
+	checker, recheck, invalid string
+	logLevel, logFormat       string
+	memoryLimit               string
+	resources, istioResources map[string]*string
+	requireAnnotations        bool
+	defaultImage              string
 }
 
 // resourceNames are the ends of the flags for requests and limits.
@@ -73,6 +73,7 @@ func (f *runFlags) add(fs *pflag.FlagSet, getenv func(string) string) {
 	fs.BoolVar(&o.LeaderElection, "enable-leader-election", true, "let one of several replicas do what only one may")
 	fs.StringVar(&o.ClassesDirectory, "telegraf-classes-directory", "", "`folder` whose files are classes")
 	fs.StringVar(&o.ClassesSecret, "classes-secret", "", "`Secret` of the operator's namespace whose keys are classes")
+	fs.StringSliceVar(&o.DeliveryNamespaces, "delivery-namespaces", nil, "only `namespaces` that classes are delivered to and pods get sidecars in (default: all)")
 	fs.StringVar(&f.checker, "checker", "", "what checks classes: unix:`PATH` of a checker, or the path of a telegraf; the built-in check alone without it")
 	fs.StringVar(&f.holdfastChecker, "holdfast-checker", "", "the same for classes whose agent is holdfast: `unix:PATH`, or the path of a holdfast called telegraf")
 	fs.StringVar(&f.invalid, "on-invalid", "admit", "what to do with pods whose sidecar cannot be made: `admit or deny`")

@@ -32,7 +32,7 @@ func injected(name string, classes map[string]string) *metav1.PartialObjectMetad
 	pod.Annotations[sidecar.StatusAnnotation] = "telegraf: injected"
 	pod.Annotations[sidecar.SourceAnnotation] = sidecar.SourceHash(asked)
 	pod.Annotations[sidecar.HashAnnotation] = "h"
-	pod.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "r"}}
+	pod.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "r", Controller: new(true), BlockOwnerDeletion: new(true)}, {Kind: "Other", Name: "o"}}
 	pod.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m"}}
 	return pod
 }
@@ -46,11 +46,12 @@ func stripped(t *testing.T, pod *metav1.PartialObjectMetadata) *metav1.PartialOb
 	return kept.(*metav1.PartialObjectMetadata)
 }
 
-func TestCacheKeepsOfAUsualPodItsNameAndItsClasses(t *testing.T) {
+func TestCacheKeepsOfAUsualPodItsNameItsOwnerAndItsClasses(t *testing.T) {
 	kept := stripped(t, injected("p", map[string]string{"c": "1"}))
 	want := podMeta()
 	want.Namespace, want.Name, want.UID, want.ResourceVersion = "n", "p", "u", "1"
 	want.Labels = map[string]string{sidecar.InjectedLabel: "true", "class.holdfast.dev/c": "1"}
+	want.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "r", Controller: new(true)}}
 	if got, want := kept.String(), want.String(); got != want {
 		t.Errorf("kept\n%s\nwant\n%s", got, want)
 	}

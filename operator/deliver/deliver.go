@@ -13,6 +13,7 @@ package deliver
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,6 +58,8 @@ type Count struct{ Pods, Current int }
 type Controller struct {
 	// Client writes.
 	Client client.Client
+	// Namespaces are those that classes are delivered to; none means all.
+	Namespaces []string
 	// Cache has what CacheOptions says. A manager's client is no such reader: it asks the API server for pods and Secrets.
 	Cache client.Reader
 	// Live reads from the API server.
@@ -77,6 +80,11 @@ type Controller struct {
 	metrics   *metrics
 	memory    memory
 	inspected inspected
+}
+
+// delivers says whether classes are delivered to a namespace.
+func (c *Controller) delivers(namespace string) bool {
+	return len(c.Namespaces) == 0 || slices.Contains(c.Namespaces, namespace)
 }
 
 type metrics struct {

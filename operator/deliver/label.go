@@ -105,8 +105,12 @@ func (c *Controller) label(ctx context.Context, req reconcile.Request) (reconcil
 	return reconcile.Result{}, c.patchPod(ctx, pod, map[string]any{"labels": labels})
 }
 
-// secret returns the metadata of a namespace's Secret as the cache has it, which is not to be changed; nil when there is none.
+// secret returns the metadata of a namespace's Secret as the cache has it, which is not to be changed; nil when there is none
+// or none of the controller's concern.
 func (c *Controller) secret(ctx context.Context, namespace string) (*metav1.PartialObjectMetadata, error) {
+	if !c.delivers(namespace) {
+		return nil, nil
+	}
 	secret := secretMeta()
 	err := c.Cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: sidecar.ClassesSecret}, secret, client.UnsafeDisableDeepCopy)
 	if err != nil {

@@ -31,6 +31,9 @@ var ErrForeignSecret = errors.New("the Secret " + sidecar.ClassesSecret + " of t
 
 // Reconcile brings the Secret of one namespace in order. The labels of its pods follow what is in it; see label.
 func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	if !c.delivers(req.Name) {
+		return reconcile.Result{}, nil // pods there have sidecars from a time when it was delivered to: they keep what they have
+	}
 	select {
 	case <-c.Classes.Known():
 	case <-ctx.Done():
@@ -227,7 +230,10 @@ func (c *Controller) apply(ctx context.Context, namespace string, space *space, 
 	if err := c.Client.Apply(ctx, secret, client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
 		return fmt.Errorf("writing the Secret %s: %w", sidecar.ClassesSecret, err)
 	}
-	c.metrics.writes.WithLabelValues("secret").Inc()
+	// What is as it should be keeps its version: the cache had not caught up, or nothing was known yet of an earlier leader's work.
+	if v := secret.ResourceVersion; v == nil || *v != space.version {
+		c.metrics.writes.WithLabelValues("secret").Inc()
+	}
 	if secret.ResourceVersion != nil {
 		space.version = *secret.ResourceVersion
 	}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -35,20 +36,28 @@ const DefaultGrace = 10 * time.Minute
 const workers = 16
 
 // CacheOptions is what a cache must keep for a Controller, and no more: the metadata of pods that asked for a sidecar, without what is
-// not needed of it, and that of the Secrets called sidecar.ClassesSecret. Asking by that name is also what makes the request allowed.
-func CacheOptions() map[client.Object]cache.ByObject {
+// not needed of it, and that of the Secrets called sidecar.ClassesSecret. Asking by that name is also what makes the request allowed. With
+// namespaces, Secrets are asked for in those alone, each by itself, so that a right in each is enough.
+func CacheOptions(namespaces []string) map[client.Object]cache.ByObject {
 	asked, err := labels.NewRequirement(sidecar.InjectedLabel, selection.Exists, nil)
 	if err != nil {
 		panic(err) // of a constant
 	}
+	var only map[string]cache.Config
+	for _, namespace := range namespaces {
+		if only == nil {
+			only = map[string]cache.Config{}
+		}
+		only[namespace] = cache.Config{}
+	}
 	return map[client.Object]cache.ByObject{
 		podMeta():    {Label: labels.NewSelector().Add(*asked), Transform: strip},
-		secretMeta(): {Field: fields.OneTermEqualSelector("metadata.name", sidecar.ClassesSecret), Transform: strip},
+		secretMeta(): {Field: fields.OneTermEqualSelector("metadata.name", sidecar.ClassesSecret), Transform: strip, Namespaces: only},
 	}
 }
 
 // strip leaves of an object's metadata what a Controller looks at, so that memory stays small and flat. What a usual pod has beyond its
-// name is two or three labels: the rest is kept of pods that there is something to tell about.
+// name is its owner's and two or three labels: the rest is kept of pods that there is something to tell about.
 func strip(object any) (any, error) {
 	o, ok := object.(*metav1.PartialObjectMetadata)
 	if !ok {
@@ -56,13 +65,23 @@ func strip(object any) (any, error) {
 	}
 	kept := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: shared.of(o.APIVersion), Kind: shared.of(o.Kind)}, ObjectMeta: metav1.ObjectMeta{
 		Name: o.Name, Namespace: shared.of(o.Namespace), UID: o.UID, ResourceVersion: o.ResourceVersion, CreationTimestamp: o.CreationTimestamp,
-		DeletionTimestamp: o.DeletionTimestamp, Labels: ourLabels(o.Labels), Annotations: ourAnnotations(o),
+		DeletionTimestamp: o.DeletionTimestamp, OwnerReferences: controllerOf(o), Labels: ourLabels(o.Labels), Annotations: ourAnnotations(o),
 	}}
-	if len(kept.Annotations) > 0 {
-		kept.OwnerReferences = o.OwnerReferences // which are told, too
-	}
 	return kept, nil
 }
+
+// controllerOf keeps the owner that is told what a pod is told.
+func controllerOf(o *metav1.PartialObjectMetadata) []metav1.OwnerReference {
+	owner := metav1.GetControllerOfNoCopy(o)
+	if owner == nil {
+		return nil
+	}
+	return []metav1.OwnerReference{{APIVersion: shared.of(owner.APIVersion), Kind: shared.of(owner.Kind), Name: shared.of(owner.Name),
+		UID: types.UID(shared.of(string(owner.UID))), Controller: &controls}}
+}
+
+// controls is what Controller points to of every owner that is kept. It is never changed.
+var controls = true
 
 // ourAnnotations keeps short ones only, and of long ones what is to be known of them. It returns nil for a pod with a sidecar whose
 // annotations are those that it was made from, if it brings no raw inputs.

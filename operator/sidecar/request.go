@@ -91,6 +91,9 @@ func (b *Builder) istio(namespace string, resources annotation.Resources) (*requ
 
 // addClasses looks classes up and returns what they say of the sidecar; the first that says something wins.
 func (r *request) addClasses(b *Builder, namespace string, names []string) (spec v1alpha1.SidecarSpec, refused *refusal) {
+	if len(b.Namespaces) > 0 && !slices.Contains(b.Namespaces, namespace) {
+		return spec, refuse(NotDelivered, "classes are not delivered to the namespace %s: it is not among --delivery-namespaces (the chart's delivery.namespaces)", namespace)
+	}
 	for _, name := range names {
 		c, err := b.Classes(namespace, name)
 		if err != nil {

@@ -60,6 +60,8 @@ type Builder struct {
 	Defaults
 	// Classes finds a class for a namespace. Its error is for the author of the annotation.
 	Classes func(namespace, name string) (*class.Class, error)
+	// Namespaces are those whose pods get sidecars, since classes are delivered there; none means all.
+	Namespaces []string
 	// Native says whether the API server knows native sidecars.
 	Native func() bool
 }
@@ -75,7 +77,9 @@ const (
 	// InvalidClass is that the class is known and never had a text that passed its checks.
 	InvalidClass Reason = "InvalidClass"
 	// InvalidSidecar is that annotations, class and flags together ask for a container that the API server would not take.
-	InvalidSidecar   Reason = "InvalidSidecar"
+	InvalidSidecar Reason = "InvalidSidecar"
+	// NotDelivered is the reason of a namespace that classes are not delivered to.
+	NotDelivered     Reason = "NotDelivered"
 	NothingToCollect Reason = "NothingToCollect"
 	NothingAsked     Reason = "NothingAsked"
 	ContainerExists  Reason = "ContainerExists"
