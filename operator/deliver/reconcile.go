@@ -65,7 +65,7 @@ func (c *Controller) reconcile(ctx context.Context, namespace string) (result re
 		texts, result, err = nil, reconcile.Result{}, nil
 	}
 	if err != nil {
-		c.tellFailure(ctx, space, pods.Items, err)
+		c.tellFailure(space, pods.Items, err)
 		return result, err
 	}
 	space.failure, space.told = "", nil
@@ -81,7 +81,7 @@ const maxTold = 100
 
 // tellFailure says on pods that wait for their classes why they do: once for each reason, and only of failures that time alone does not
 // mend.
-func (c *Controller) tellFailure(ctx context.Context, space *space, pods []metav1.PartialObjectMetadata, err error) {
+func (c *Controller) tellFailure(space *space, pods []metav1.PartialObjectMetadata, err error) {
 	if !errors.Is(err, ErrForeignSecret) && !errors.Is(err, ErrTooLarge) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
 		return
 	}
@@ -94,11 +94,7 @@ func (c *Controller) tellFailure(ctx context.Context, space *space, pods []metav
 			continue
 		}
 		space.told[pod.UID] = true
-		whole := podMeta() // with its owner, which the cache does not keep
-		if c.Live.Get(ctx, client.ObjectKeyFromObject(pod), whole) != nil {
-			whole = pod
-		}
-		Tell(c.Recorder, whole, "NotDelivered", "the classes of the sidecar cannot be delivered: "+err.Error())
+		Tell(c.Recorder, pod, "NotDelivered", "the classes of the sidecar cannot be delivered: "+err.Error())
 	}
 }
 
