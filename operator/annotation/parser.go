@@ -84,9 +84,6 @@ func (p *parser) get(short string) (value, bool) {
 	return v, ok
 }
 
-// text returns the value of a key without the blanks around it, "" when there is none.
-func (p *parser) text(short string) string { return strings.TrimSpace(p.values[short].text) }
-
 // fail reports a value for which the sidecar cannot be made as asked.
 func (p *parser) fail(v value, format string, args ...any) {
 	p.sidecar.Problems = append(p.sidecar.Problems, Problem{Key: v.key, Message: fmt.Sprintf(format, args...), Fatal: true})
