@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -13,49 +12,92 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/holdfast-telemetry/holdfast/e2e/kube"
+	"github.com/holdfast-telemetry/holdfast/e2e/peer"
 )
 
-// floor is a webhook that does nothing: it reads a review and allows. No webhook can take less.
+// floor is a webhook that does nothing: it reads a review and allows. No webhook can take less. It is a process of its own, as the
+// operator is, so that it waits for a processor as the operator does.
 type floor struct {
-	server *http.Server
-	ended  chan struct{}
-	url    string
-	ca     []byte // PEM
+	program *kube.Program
+	url     string
+	ca      []byte // PEM
+	dir     string // of its certificate and key
 }
 
-func startFloor() (*floor, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// names of files in floor.dir.
+const certFile, keyFile = "tls.crt", "tls.key"
+
+func (b *bench) startFloor(ctx context.Context) (*floor, error) {
+	self, err := os.Executable()
 	if err != nil {
 		return nil, err
+	}
+	addrs, err := peer.FreeAddrs(1)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "floor-")
+	if err != nil {
+		return nil, err
+	}
+	f := &floor{url: "https://" + addrs[0] + "/", dir: dir}
+	if err := f.makeCertificate(); err != nil {
+		return nil, err
+	}
+	f.program = b.cluster.Program("floor", self, "-floor", addrs[0], "-floor-certificate", dir)
+	if err := f.program.Start(); err != nil {
+		return nil, err
+	}
+	return f, f.program.Await(ctx, "the webhook that does nothing listened", func(context.Context) error {
+		c, err := net.Dial("tcp", addrs[0])
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
+}
+
+func (f *floor) makeCertificate() error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(2 * bound), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"h2"}})
+	private, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	f := &floor{server: &http.Server{Handler: http.HandlerFunc(allow)}, ended: make(chan struct{}), url: "https://" + l.Addr().String() + "/",
-		ca: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
-	go func() {
-		defer close(f.ended)
-		_ = f.server.Serve(l) // until it is closed
-	}()
-	return f, nil
+	f.ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	if err := os.WriteFile(filepath.Join(f.dir, certFile), f.ca, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(f.dir, keyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600)
 }
 
 func (f *floor) stop() {
-	_ = f.server.Close()
-	<-f.ended
+	f.program.Stop()
+	_ = os.RemoveAll(f.dir)
+}
+
+// serveFloor is the process.
+func serveFloor(addr, dir string) error {
+	s := &http.Server{Addr: addr, Handler: http.HandlerFunc(allow)}
+	return s.ListenAndServeTLS(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
 }
 
 func allow(w http.ResponseWriter, r *http.Request) {

@@ -43,7 +43,12 @@ func main() {
 	flag.DurationVar(&o.slice, "slice", 10*time.Second, "how long each of the three is measured in a round")
 	flag.DurationVar(&o.sample, "sample", time.Minute, "how long memory is sampled when it has settled")
 	skip := flag.String("skip", "", "parts to leave out, with commas between: empty, changes, latency, restart, churn")
+	floorAddr := flag.String("floor", "", "of the process that is the webhook that does nothing: its address")
+	floorDir := flag.String("floor-certificate", "", "of the same: the folder with its certificate")
 	flag.Parse()
+	if *floorAddr != "" {
+		log.Fatal(serveFloor(*floorAddr, *floorDir))
+	}
 	o.skip = strings.Split(*skip, ",")
 	o.args = flag.Args() // of the operator, after those of its Deployment
 	ctx, cancel := context.WithTimeout(context.Background(), bound)

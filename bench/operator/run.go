@@ -64,6 +64,9 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 		return err
 	}
 	for _, r := range b.in.Replicas {
+		if err := r.Await(ctx, "the operator was ready", r.Ready); err != nil { // with every class checked
+			return err
+		}
 		m, err := scrape(ctx, r)
 		if err != nil {
 			return err
