@@ -35,8 +35,8 @@ unit: cc ## fast, hermetic tests of every room, with the race detector
 peers: ## the real peers of the tests, built once into a cache outside the tree
 	$(GO) run ./e2e/peer/build
 
-e2e: build peers ## the built programs against real peers
-	$(GO) test -tags e2e -timeout 30m -count 1 -v ./e2e/...
+e2e: build peers ## the built programs against real peers; one package after the other, for some measure time
+	$(GO) test -tags e2e -p 1 -timeout 30m -count 1 -v ./e2e/...
 
 lint:
 	@test -z "$$(gofmt -l cmd deploy internal node operator e2e bench)" || { gofmt -l cmd deploy internal node operator e2e bench; echo "run gofmt -w on these"; exit 1; }
