@@ -10,6 +10,7 @@ import (
 	"flag"
 	"log"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -55,6 +56,10 @@ func main() {
 	defer cancel()
 	if o.pods < 1 || o.namespaces < 1 || o.classes < 3 || o.rate < 1 || o.parallel < 1 || o.rounds < 1 || o.repeats < 1 {
 		log.Fatal("counts are at least 1, and there are at least 3 classes")
+	}
+	var err error
+	if o.program, err = filepath.Abs(o.program); err != nil { // it is started in a folder of its own
+		log.Fatal(err)
 	}
 	if err := run(ctx, os.Stdout, o); err != nil {
 		log.Fatal(err)

@@ -17,6 +17,12 @@ const defaultUser = 999
 
 const bufferDirectory = "/var/lib/holdfast"
 
+// What the API server mounts into every container of a pod whose service account has a token.
+const (
+	tokenDirectory    = "/var/run/secrets/kubernetes.io/serviceaccount"
+	tokenVolumePrefix = "kube-api-access-"
+)
+
 // build returns the container and the volumes that it needs added.
 func (r *request) build(p *pod) (corev1.Container, []corev1.Volume, *refusal) {
 	c := corev1.Container{
@@ -50,7 +56,18 @@ func (r *request) build(p *pod) (corev1.Container, []corev1.Volume, *refusal) {
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: bufferDirectory})
 	}
 	c.VolumeMounts = append(c.VolumeMounts, r.asked.Mounts...)
+	mountToken(p, &c)
 	return c, volumes, fits(p, c, volumes)
+}
+
+// mountToken mounts the service account's token as the API server would: it gives every container one, and would ask all webhooks a
+// second time because of that.
+func mountToken(p *pod, c *corev1.Container) {
+	name := p.tokenVolume()
+	if name == "" || slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == tokenDirectory }) {
+		return
+	}
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, ReadOnly: true, MountPath: tokenDirectory})
 }
 
 // fits refuses what the API server would refuse the whole pod for.

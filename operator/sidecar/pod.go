@@ -3,6 +3,7 @@ package sidecar
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/json"
@@ -19,6 +20,7 @@ type pod struct {
 		Containers     []container `json:"containers"`
 		InitContainers []container `json:"initContainers"`
 		Volumes        []volume    `json:"volumes"`
+		Automount      *bool       `json:"automountServiceAccountToken"`
 		OS             *struct {
 			Name string `json:"name"`
 		} `json:"os"`
@@ -33,7 +35,13 @@ type pod struct {
 }
 
 type container struct {
-	Name string `json:"name"`
+	Name         string  `json:"name"`
+	VolumeMounts []mount `json:"volumeMounts"`
+}
+
+type mount struct {
+	Name      string `json:"name"`
+	MountPath string `json:"mountPath"`
 }
 
 type volume struct {
@@ -76,11 +84,26 @@ func (p *pod) hasVolume(name string) bool {
 	return false
 }
 
+// tokenVolume is the volume with the service account's token that the API server has given to the containers; empty when it gives none.
+func (p *pod) tokenVolume() string {
+	if p.Spec.Automount != nil && !*p.Spec.Automount {
+		return ""
+	}
+	for _, c := range p.Spec.Containers {
+		for _, m := range c.VolumeMounts {
+			if m.MountPath == tokenDirectory && strings.HasPrefix(m.Name, tokenVolumePrefix) && p.hasVolume(m.Name) {
+				return m.Name
+			}
+		}
+	}
+	return ""
+}
+
 func (p *pod) windows() bool { return p.Spec.OS != nil && p.Spec.OS.Name == "windows" }
 
 // add notes a sidecar of the patch, so that the next one does not take its names.
 func (p *pod) add(c corev1.Container, volumes []corev1.Volume) {
-	p.Spec.Containers = append(p.Spec.Containers, container{c.Name})
+	p.Spec.Containers = append(p.Spec.Containers, container{Name: c.Name})
 	for _, v := range volumes {
 		p.Spec.Volumes = append(p.Spec.Volumes, volume{v.Name})
 	}
