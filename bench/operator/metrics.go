@@ -100,6 +100,11 @@ func (h histogram) since(before histogram) histogram {
 	return d
 }
 
+// percent is how many observations of a hundred were at most a bound that the histogram has.
+func (h histogram) percent(bound float64) float64 {
+	return 100 * float64(h.atMost[bound]) / float64(h.count)
+}
+
 // bound is the smallest bound that a share of the observations was within.
 func (h histogram) bound(share float64) float64 {
 	least := math.Inf(1)
