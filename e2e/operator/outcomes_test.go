@@ -224,15 +224,49 @@ func TestOutcomeWhenALaterStepRefusesThePodNothingStays(t *testing.T) {
 	}
 }
 
-// The API server asks twice about a pod that gets a sidecar, since the account's token is added to the new container.
+// A namespace's default for a resource is added to the new container, and the API server asks again because of that.
 func TestOutcomeIsCountedOnce(t *testing.T) {
 	const series = `holdfast_operator_injections_total{result="Injected"}`
+	in := cluster.Namespace(t, nil)
+	limit := &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Name: "storage"}, Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{
+		Type: corev1.LimitTypeContainer, Default: corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse("1Gi")}}}}}
+	if _, err := cluster.Client().CoreV1().LimitRanges(in).Create(t.Context(), limit, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// The API server notices such an object in its own time.
+	eventually(t, time.Minute, func() error {
+		c, err := tryCreate(t, in, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "probe"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}}}, metav1.DryRunAll)
+		if err != nil || c.Spec.Containers[0].Resources.Limits.StorageEphemeral().IsZero() {
+			return fmt.Errorf("the container has no limit: %v", err)
+		}
+		return nil
+	})
 	asked, before := count(t, webhookRequests), count(t, series)
-	create(t, cluster.Namespace(t, nil), annotated("p", "port", "8080")).sidecar(t)
+	create(t, in, annotated("p", "port", "8080")).sidecar(t)
 	if n := count(t, webhookRequests) - asked; n != 2 {
 		t.Errorf("the webhook was asked %d times: this test shows nothing", n)
 	}
 	if n := count(t, series) - before; n != 1 {
 		t.Errorf("the metric grew by %d", n)
+	}
+}
+
+// What the API server would add to the new container is there already: it adds nothing, and has no reason to ask again.
+func TestAPodIsAskedAboutOnce(t *testing.T) {
+	asked := count(t, webhookRequests)
+	made := create(t, cluster.Namespace(t, nil), annotated("p", "port", "8080"))
+	mounts := func(c *corev1.Container) (paths []string) {
+		for _, m := range c.VolumeMounts {
+			if strings.HasPrefix(m.Name, "kube-api-access-") {
+				paths = append(paths, fmt.Sprint(m.MountPath, m.ReadOnly))
+			}
+		}
+		return paths
+	}
+	if own, app := mounts(made.sidecar(t)), mounts(&made.Spec.Containers[0]); fmt.Sprint(own) != fmt.Sprint(app) || len(app) != 1 {
+		t.Errorf("the sidecar has the token at %q and the application at %q", own, app)
+	}
+	if n := count(t, webhookRequests) - asked; n != 1 {
+		t.Errorf("the webhook was asked %d times", n)
 	}
 }

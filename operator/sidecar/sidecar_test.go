@@ -2,6 +2,7 @@ package sidecar_test
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -215,6 +216,33 @@ func TestASidecarSharesTheResourcesOfItsPod(t *testing.T) {
 	c := containerOf(t, p, "telegraf")
 	if _, has := c.Resources.Limits[corev1.ResourceCPU]; has || c.Resources.Limits.Memory().IsZero() {
 		t.Errorf("the sidecar has %v: the limit of cpu is the pod's, which 200m would exceed", c.Resources)
+	}
+}
+
+// The API server mounts the token into every container; where it does so, the sidecar has it from the start.
+func TestASidecarHasTheTokenThatTheOthersHave(t *testing.T) {
+	const path = "/var/run/secrets/kubernetes.io/serviceaccount"
+	token := func(volume string, change func(*corev1.Pod)) []corev1.VolumeMount {
+		p := pod(map[string]string{port: "1"})
+		p.Spec.Volumes = []corev1.Volume{{Name: volume}}
+		p.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: volume, MountPath: path, ReadOnly: true}}
+		change(p)
+		_, p = inject(t, builder(), p)
+		return containerOf(t, p, "telegraf").VolumeMounts[1:]
+	}
+	as := func(*corev1.Pod) {}
+	want := []corev1.VolumeMount{{Name: "kube-api-access-abcde", MountPath: path, ReadOnly: true}}
+	if got := token("kube-api-access-abcde", as); !reflect.DeepEqual(got, want) {
+		t.Errorf("the sidecar has %v", got)
+	}
+	if got := token("my-token", as); len(got) > 0 {
+		t.Errorf("a volume that the pod's author chose is mounted: %v", got)
+	}
+	if got := token("kube-api-access-abcde", func(p *corev1.Pod) { p.Spec.AutomountServiceAccountToken = new(false) }); len(got) > 0 {
+		t.Errorf("the pod wants no token mounted: %v", got)
+	}
+	if got := token("kube-api-access-abcde", func(p *corev1.Pod) { p.Spec.Containers[0].VolumeMounts = nil }); len(got) > 0 {
+		t.Errorf("no other container has it: %v", got)
 	}
 }
 
