@@ -315,9 +315,9 @@ func TestALostRecordIsNotGuessed(t *testing.T) {
 }
 
 func TestAnotherStoreIsNoticed(t *testing.T) {
-	w, r := signing(t)
+	w, _ := signing(t)
 	w.images = &memory{name: "images", now: w.now}
-	r = w.process()
+	r := w.process()
 	if _, err := r.Hasten(t.Context()); err == nil || !strings.Contains(err.Error(), "another store") {
 		t.Errorf("a store that begins again at version 1: %v", err)
 	}

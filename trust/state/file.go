@@ -29,7 +29,7 @@ func (f *File) Load(context.Context) ([]byte, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("reading the state: %w", err)
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }() // it was only read
 	record, err := io.ReadAll(io.LimitReader(in, MaxSize+1))
 	if err != nil {
 		return nil, "", fmt.Errorf("reading the state: %w", err)
