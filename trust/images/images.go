@@ -217,7 +217,7 @@ func Check(lists []*List, now time.Time) (problems []Problem) {
 	seen := map[string]Image{}
 	for _, l := range lists {
 		for _, i := range l.Images {
-				id := i.Reference.Name() // in which docker.io/library/redis is redis
+			id := i.Reference.Name() // in which docker.io/library/redis is redis
 			if first, twice := seen[id]; twice {
 				problems = append(problems, Problem{File: i.File, Line: i.Line, Message: fmt.Sprintf("%s is at %s:%d already", id, first.File, first.Line)})
 			} else {
