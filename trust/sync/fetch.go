@@ -85,3 +85,9 @@ func (f *Fetcher) fetch(ctx context.Context) (envelope []byte, etag string, err 
 // keep has the fetcher ask for newer ones than the envelope with this tag. It is called once the envelope is in force, so that one that was
 // refused is looked at again.
 func (f *Fetcher) keep(etag string) { f.etag = etag }
+
+// Fetch returns the envelope that the endpoint has.
+func (f *Fetcher) Fetch(ctx context.Context) ([]byte, error) {
+	raw, _, err := f.fetch(ctx)
+	return raw, err
+}
