@@ -185,7 +185,7 @@ func (a *app) credentialsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.printf("%s\n", secret)
+			a.printf("%s\n", secret.Reveal())
 			return nil
 		})
 	}}
@@ -200,7 +200,7 @@ func (a *app) credentialsCommand() *cobra.Command {
 				if len(args) > 1 {
 					a.printf("%s ", name)
 				}
-				a.printf("%s\n", secret)
+				a.printf("%s\n", secret.Reveal())
 			}
 			return nil
 		})
