@@ -102,6 +102,13 @@ func TestAPreviewIsThePod(t *testing.T) {
 	}
 }
 
+func TestAPreviewHasTheKindThatIsDelivered(t *testing.T) {
+	r := preview(t, asking, "-f", "-", "-o", "pod", "--delivery-object=ConfigMap")
+	if !strings.Contains(r.out, "configMap:") || strings.Contains(r.out, "secret:") || !strings.Contains(r.out, "sidecar.holdfast.dev/classes-in: ConfigMap") {
+		t.Errorf("it prints %s", r.out)
+	}
+}
+
 func TestAPreviewIsForPrograms(t *testing.T) {
 	r := preview(t, strings.Replace(asking, `"8080"`, `"8080", "holdfast.dev/prot": "x"`, 1), "-f", "-", "-o", "json")
 	var got struct {

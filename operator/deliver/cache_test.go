@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -141,6 +142,24 @@ func TestLabelsFollowWhatWasDelivered(t *testing.T) {
 	secret.Labels = nil
 	if got := c.outdated(t.Context(), secret); len(got) != 0 {
 		t.Errorf("%v follow a Secret that the operator has not made", got)
+	}
+}
+
+func TestCacheAsksForWhatIsDeliveredByItsNameAlone(t *testing.T) {
+	for _, kind := range []sidecar.ClassesObject{sidecar.InSecret, sidecar.InConfigMap} {
+		var asked []string
+		for o, by := range CacheOptions(kind, []string{"a", "b"}) {
+			if o.GetObjectKind().GroupVersionKind().Kind == "Pod" {
+				continue
+			}
+			asked = append(asked, o.GetObjectKind().GroupVersionKind().Kind+" "+by.Field.String())
+			if len(by.Namespaces) != 2 {
+				t.Errorf("%s: it asks in %v", kind, by.Namespaces)
+			}
+		}
+		if want := []string{string(kind) + " metadata.name=holdfast-classes"}; !slices.Equal(asked, want) {
+			t.Errorf("it asks for %q, want %q", asked, want)
+		}
 	}
 }
 
