@@ -31,6 +31,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// Err is why there is no answer.
 	Err error
+	// before is that the answer is not to the request itself, but to one for the leave to make it: it says nothing about what was asked for.
+	before bool
 }
 
 func (e *Error) Error() string {
@@ -40,7 +42,11 @@ func (e *Error) Error() string {
 	case e.Status == 0:
 		fmt.Fprint(&s, e.Err)
 	default:
-		fmt.Fprintf(&s, "the registry answers %d %s", e.Status, http.StatusText(e.Status))
+		who := "the registry answers"
+		if e.before {
+			who = "asking the registry for access is answered with"
+		}
+		fmt.Fprintf(&s, "%s %d %s", who, e.Status, http.StatusText(e.Status))
 		if e.Code != "" {
 			s.WriteString(", " + e.Code)
 		}
@@ -120,7 +126,7 @@ func failure(doing string, err error, wait time.Duration) error {
 	e := &Error{Doing: doing, RetryAfter: wait}
 	var refused *transport.Error
 	if errors.As(err, &refused) { // on the way to the token
-		e.Status = refused.StatusCode
+		e.Status, e.before = refused.StatusCode, true
 		if len(refused.Errors) > 0 {
 			e.Code, e.Message = string(refused.Errors[0].Code), shorten(refused.Errors[0].Message)
 		}
@@ -162,7 +168,7 @@ func shorten(s string) string {
 // status says whether an error is an answer with one of these.
 func status(err error, codes ...int) bool {
 	var e *Error
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || e.before {
 		return false
 	}
 	for _, code := range codes {
@@ -176,7 +182,7 @@ func status(err error, codes ...int) bool {
 // code says whether an error is an answer with one of these codes.
 func code(err error, codes ...transport.ErrorCode) bool {
 	var e *Error
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || e.before {
 		return false
 	}
 	for _, c := range codes {

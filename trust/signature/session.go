@@ -53,7 +53,8 @@ type answer struct {
 // send sends a request, once. A token or a password that is refused is looked up anew for a second try.
 func (c *Client) send(ctx context.Context, r *registry, q request) (*answer, error) {
 	a, err := c.sendOnce(ctx, r, q)
-	if status(err, http.StatusUnauthorized) {
+	var e *Error
+	if errors.As(err, &e) && e.Status == http.StatusUnauthorized {
 		r.forget(q)
 		a, err = c.sendOnce(ctx, r, q)
 	}
