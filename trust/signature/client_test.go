@@ -2,6 +2,7 @@ package signature_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -288,7 +291,7 @@ func TestARegistryIsVerifiedByTheAuthorityThatIsNamed(t *testing.T) {
 		t.Errorf("it calls itself %v", f.agents)
 	}
 	_, err := (&signature.Reader{Client: newClient(t)}).Read(t.Context(), target, nil)
-	if !errors.Is(err, signature.ErrUnchecked) {
+	if !errors.Is(err, signature.ErrUnchecked) || !strings.Contains(err.Error(), "name the certificate of the registry's authority") {
 		t.Errorf("%v", err)
 	}
 	if _, err := signature.NewClient(signature.Options{CA: []byte("none")}); err == nil {
@@ -314,6 +317,9 @@ func TestOnlyLoopbackAndWhatIsNamedIsSpokenToWithoutTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = (&signature.Legacy{Client: c}).Write(t.Context(), signature.Target{Image: image(repo, 1)}, k.order())
+		if !plain && !strings.Contains(err.Error(), "name it as a plain registry where that is wanted") {
+			t.Errorf("%s: %v", host, err)
+		}
 		if asked := f.asked(); (err == nil) != plain || (len(asked) > 0) != plain {
 			t.Errorf("%s: %v, after %q", host, err, asked)
 		}
@@ -339,5 +345,45 @@ func TestWhatAClientRemembersIsBounded(t *testing.T) {
 	registries, sessions, uploaded := c.Remembered()
 	if registries > signature.MaxRegistries || sessions > 2*signature.MaxSessions || uploaded > 2*signature.MaxUploaded {
 		t.Errorf("%d registries, %d sessions, %d uploads", registries, sessions, uploaded)
+	}
+}
+
+func TestThePasswordOfTheDockerConfigurationGoesToItsRegistryAlone(t *testing.T) {
+	var uploads []string
+	storage := newFront(t)
+	f := newFront(t)
+	storage.breaks(func(w http.ResponseWriter, r *http.Request) bool {
+		uploads = append(uploads, r.Header.Get("Authorization"))
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusCreated)
+		return true
+	})
+	f.breaks(func(w http.ResponseWriter, r *http.Request) bool {
+		if user, pass, _ := r.BasicAuth(); user != "ci" || pass != password {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		if r.Method != http.MethodPost {
+			return false
+		}
+		w.Header().Set("Location", storage.URL+"/upload?signed=secret")
+		w.WriteHeader(http.StatusAccepted)
+		return true
+	})
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("DOCKER_CONFIG", "")
+	if err := os.Mkdir(filepath.Join(home, ".docker"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	config := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, f.host(), base64.StdEncoding.EncodeToString([]byte("ci:"+password)))
+	if err := os.WriteFile(filepath.Join(home, ".docker", "config.json"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, func(o *signature.Options) { o.Keychain = nil })
+	mustWrite(t, &signature.Legacy{Client: c}, signature.Target{Image: image(f.repo(t, "app"), 1)}, newSigner(t, "images/1").order())
+	if len(uploads) != 2 || uploads[0] != "" || uploads[1] != "" {
+		t.Errorf("the storage saw %d uploads, with %q", len(uploads), uploads)
 	}
 }

@@ -25,6 +25,7 @@ type challenge = transport.Challenge
 type session struct {
 	turn   chan struct{} // one token: who makes the client
 	client *http.Client  // nil until it is made
+	scheme string        // http or https; from then on
 }
 
 // request is one to a registry.
@@ -81,18 +82,18 @@ func (c *Client) sendOnce(ctx context.Context, r *registry, q request) (*answer,
 }
 
 func (c *Client) exchange(ctx context.Context, r *registry, q request) (*answer, error) {
-	client, err := c.session(ctx, r, q.repo, q.scope)
+	s, err := c.session(ctx, r, q.repo, q.scope)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, q.method, r.url(q).String(), bytes.NewReader(q.body))
+	req, err := http.NewRequestWithContext(ctx, q.method, r.url(q, s.scheme).String(), bytes.NewReader(q.body))
 	if err != nil {
 		return nil, err
 	}
 	for k, v := range q.header {
 		req.Header.Set(k, v)
 	}
-	resp, err := client.Do(req)
+	resp, err := s.client.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -116,17 +117,14 @@ func (c *Client) exchange(ctx context.Context, r *registry, q request) (*answer,
 }
 
 // url is where a request goes.
-func (r *registry) url(q request) *url.URL {
-	u := url.URL{Scheme: "https", Host: r.name.RegistryStr(), Path: "/v2/" + q.repo.RepositoryStr() + q.path}
+func (r *registry) url(q request, scheme string) *url.URL {
+	u := url.URL{Host: r.name.RegistryStr(), Path: "/v2/" + q.repo.RepositoryStr() + q.path}
 	if q.at != nil {
 		u = *q.at
 	}
 	// A registry behind a proxy may not know that it is spoken to with TLS, and points to itself without.
 	if strings.EqualFold(u.Host, r.name.RegistryStr()) {
-		u.Scheme = "https"
-		if pr := r.challenge.Load(); pr != nil && pr.Insecure {
-			u.Scheme = "http"
-		}
+		u.Scheme = scheme
 	}
 	if len(q.query) > 0 {
 		query := u.Query()
@@ -150,8 +148,8 @@ func sessionName(repo name.Repository, scope string) string {
 	return repo.RepositoryStr() + ":" + scope
 }
 
-// session returns the client for a repository, and makes it for the first.
-func (c *Client) session(ctx context.Context, r *registry, repo name.Repository, scope string) (*http.Client, error) {
+// session returns the session with a repository, and begins it for the first.
+func (c *Client) session(ctx context.Context, r *registry, repo name.Repository, scope string) (*session, error) {
 	r.mu.Lock()
 	s := r.sessions[sessionName(repo, scope)]
 	if s == nil {
@@ -168,22 +166,26 @@ func (c *Client) session(ctx context.Context, r *registry, repo name.Repository,
 	}
 	defer func() { s.turn <- struct{}{} }()
 	if s.client != nil {
-		return s.client, nil
+		return s, nil
 	}
-	authenticated, err := c.authenticate(ctx, r, repo, scope)
-	if err != nil {
-		return nil, err
-	}
-	s.client = &http.Client{Transport: authenticated, CheckRedirect: redirect}
-	return s.client, nil
-}
-
-// authenticate asks once per registry how, and once per repository and scope for a token.
-func (c *Client) authenticate(ctx context.Context, r *registry, repo name.Repository, scope string) (http.RoundTripper, error) {
 	pr, err := c.ping(ctx, r)
 	if err != nil {
 		return nil, err
 	}
+	authenticated, err := c.authenticate(ctx, r, repo, scope, pr)
+	if err != nil {
+		return nil, err
+	}
+	s.scheme = "https"
+	if pr.Insecure {
+		s.scheme = "http"
+	}
+	s.client = &http.Client{Transport: authenticated, CheckRedirect: redirect}
+	return s, nil
+}
+
+// authenticate asks for a token where the registry wants one.
+func (c *Client) authenticate(ctx context.Context, r *registry, repo name.Repository, scope string, pr *challenge) (http.RoundTripper, error) {
 	found, err := authn.Resolve(ctx, c.o.Keychain, repo)
 	if err != nil {
 		return nil, refuse("the credentials for %s cannot be read from the docker configuration", repo.RegistryStr())
@@ -213,7 +215,7 @@ func (c *Client) token(ctx context.Context, r *registry, found authn.Authenticat
 	return token, nil
 }
 
-// ping asks a registry how it wants to be authenticated to.
+// ping asks a registry how it wants to be authenticated to, once.
 func (c *Client) ping(ctx context.Context, r *registry) (*challenge, error) {
 	select {
 	case <-r.turn:
