@@ -371,10 +371,8 @@ func TestThePasswordOfTheDockerConfigurationGoesToItsRegistryAlone(t *testing.T)
 		w.WriteHeader(http.StatusAccepted)
 		return true
 	})
-	home := t.TempDir()
-	t.Setenv("HOME", home)
-	t.Setenv("DOCKER_CONFIG", "")
-	if err := os.Mkdir(filepath.Join(home, ".docker"), 0o700); err != nil {
+	home := os.Getenv("HOME")
+	if err := os.MkdirAll(filepath.Join(home, ".docker"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	config := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, f.host(), base64.StdEncoding.EncodeToString([]byte("ci:"+password)))

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -226,26 +227,38 @@ func (c *Client) ping(ctx context.Context, r *registry) (*challenge, error) {
 	if pr := r.challenge.Load(); pr != nil {
 		return pr, nil
 	}
-	var below http.RoundTripper = c.wire
-	if !c.plain(r.name.RegistryStr()) {
-		below = tlsOnly{c.wire}
-	}
+	below := &pinging{wire: c.wire, plain: c.plain(r.name.RegistryStr())}
 	pr, err := transport.Ping(ctx, r.name, below)
 	if err != nil {
+		if without := below.without.Load(); without != nil && errors.Is(err, http.ErrSchemeMismatch) {
+			return nil, *without // that it does not speak TLS is not what is wrong
+		}
 		return nil, err
 	}
 	r.challenge.Store(pr)
 	return pr, nil
 }
 
-// tlsOnly keeps a ping from also trying without TLS, as it does for hosts whose names or addresses look local.
-type tlsOnly struct{ *wire }
+// pinging keeps a ping from also trying without TLS where that may not be, as it does for hosts whose names or addresses look local. Where
+// it may be, it keeps why that failed.
+type pinging struct {
+	*wire
+	plain   bool
+	without atomic.Pointer[error]
+}
 
 var errTLSOnly = errors.New("without TLS it is not tried; name it as a plain registry where that is wanted")
 
-func (t tlsOnly) RoundTrip(in *http.Request) (*http.Response, error) {
-	if in.URL.Scheme != "https" {
+func (p *pinging) RoundTrip(in *http.Request) (*http.Response, error) {
+	if in.URL.Scheme == "https" {
+		return p.wire.RoundTrip(in)
+	}
+	if !p.plain {
 		return nil, errTLSOnly
 	}
-	return t.wire.RoundTrip(in)
+	resp, err := p.wire.RoundTrip(in)
+	if err != nil {
+		p.without.Store(&err)
+	}
+	return resp, err
 }
