@@ -526,7 +526,7 @@ func TestSecretsAreInNoErrorAndNoLog(t *testing.T) {
 		defer writing.Unlock()
 		return log.Write(p)
 	}), nil))
-	o.Patience = 500 * time.Millisecond
+	o.Patience = time.Millisecond
 	dir := t.TempDir()
 	wrapping := "hvs.wrapping-token"
 	fake.wrapped[wrapping] = "auth/approle/role/signer/secret-id"
