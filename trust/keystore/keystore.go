@@ -281,7 +281,12 @@ func (f *Folder) checkDir() error {
 }
 
 // lock keeps other goroutines and processes from changing files until the function it returns is called.
-func (f *Folder) lock(ctx context.Context) (func(), error) {
+func (f *Folder) lock(ctx context.Context) (unlock func(), err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("locking the key store %s: %w", f.dir, err)
+		}
+	}()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -290,17 +295,17 @@ func (f *Folder) lock(ctx context.Context) (func(), error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if err := f.checkDir(); err != nil {
+	err = f.checkDir()
+	var release func()
+	if err == nil {
+		release, err = f.fs.Lock(ctx, filepath.Join(f.dir, lockName))
+	}
+	if err != nil {
 		<-f.changing
 		return nil, err
 	}
-	unlock, err := f.fs.Lock(ctx, filepath.Join(f.dir, lockName))
-	if err != nil {
-		<-f.changing
-		return nil, fmt.Errorf("locking the key store %s: %w", f.dir, err)
-	}
 	return func() {
-		unlock()
+		release()
 		<-f.changing
 	}, nil
 }
