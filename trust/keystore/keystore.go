@@ -272,7 +272,8 @@ func (f *Folder) read(path string) ([]byte, error) {
 func (f *Folder) checkDir() error {
 	info, err := f.fs.Stat(f.dir)
 	if err != nil {
-		return fmt.Errorf("the folder of the key store: %w", err)
+		// Without fs.ErrNotExist in it, which from a read means a key without versions.
+		return fmt.Errorf("the folder of the key store: %v", err)
 	}
 	if !info.IsDir() {
 		return &PermissionError{Path: f.dir, Reason: "it is not a folder"}

@@ -513,6 +513,21 @@ func TestAChangeWaitsForTheLockAsLongAsItsContext(t *testing.T) {
 	}
 }
 
+func TestAFolderThatIsGoneIsNoEmptyStore(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	k := openKey(t, dir, Passphrase(phrase))
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	_, keys := k.Keys(t.Context())
+	_, made := k.Rotate(t.Context())
+	for _, err := range []error{keys, made, k.Retire(t.Context(), 1)} {
+		if err == nil || !strings.Contains(err.Error(), dir) {
+			t.Errorf("it says %v", err)
+		}
+	}
+}
+
 func TestVersionsAreBounded(t *testing.T) {
 	dir, path := withVersions(t, 1)
 	k := openKey(t, dir, Passphrase(phrase))

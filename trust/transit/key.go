@@ -119,7 +119,7 @@ func (k *Key) Keys(ctx context.Context) ([]key.Public, error) {
 }
 
 // Rotate makes a version, and the key when there is none. When another process rotates at the same moment, each gets a version that is
-// newer than those before; where Vault does not answer a rotation with the key (before 1.14), both may get the newer one.
+// newer than those before; with a release that does not answer a rotation with the key, both may get the newer one.
 //
 // After an error that is no refusal, a version may have been made.
 func (k *Key) Rotate(ctx context.Context) (key.Public, error) {
@@ -184,7 +184,7 @@ func (k *Key) make(ctx context.Context, latest int) (*key.Public, error) {
 	}
 	s, err := k.accept(e.Data)
 	if err != nil || s.settings.Latest <= latest {
-		return nil, err
+		return nil, nil // it was made; reading the key tells what it is, or what is wrong
 	}
 	made := s.newest()
 	return &made, nil

@@ -19,7 +19,7 @@ import (
 func TestATransitKeyIsAKeyStore(t *testing.T) {
 	for name, set := range map[string]func(*vault){
 		"now":                             func(*vault) {},
-		"before 1.14":                     func(v *vault) { v.oldRotate = true },
+		"an older release":                func(v *vault) { v.oldRotate = true },
 		"with 400 for a batch that fails": func(v *vault) { v.batchFails = true },
 		"with a namespace":                func(v *vault) { v.namespace = "team/a" },
 	} {
