@@ -420,6 +420,7 @@ func TestAStandbyRedirectsToTheActiveNode(t *testing.T) {
 		"out of TLS":       {func(path string) string { return strings.Replace(active, "https", "http", 1) + path }, false},
 		"for ever":         {func(path string) string { return path }, false},
 		"nowhere":          {func(string) string { return "" }, false},
+		"an escaped path":  {func(path string) string { return active + strings.Replace(path, "transit/", "transit%2F", 1) }, false},
 		"with a query":     {func(path string) string { return active + path + "?help=1" }, false},
 		"with credentials": {func(path string) string { return strings.Replace(active, "://", "://a:b@", 1) + path }, false},
 	} {
@@ -702,6 +703,8 @@ func FuzzSignature(f *testing.F) {
 func FuzzRedirect(f *testing.F) {
 	f.Add("https://vault.example/v1/transit/keys/images")
 	f.Add("//other.example/v1/transit/keys/images")
+	f.Add("//other.example/v1/transit%2Fkeys/images")
+	f.Add("#0")
 	f.Add("http://127.0.0.1/v1/transit/keys/images")
 	f.Fuzz(func(t *testing.T, location string) {
 		next, err := follow("https://vault.example/v1/transit/keys/images", location)
