@@ -551,7 +551,7 @@ func TestSecretsAreInNoErrorAndNoLog(t *testing.T) {
 			case status == 0: // no HTTP
 				conn, _, err := w.(http.Hijacker).Hijack()
 				if err == nil {
-					_, _ = io.WriteString(conn, "SSH-2.0 "+strings.ReplaceAll(text, "\n", " ")+"\r\n\r\n")
+					_, _ = io.WriteString(conn, strings.Join(strings.Fields(text), "")+"\r\n\r\n")
 					_ = conn.Close()
 				}
 			case status == 200:

@@ -348,7 +348,9 @@ func (k *Key) Retire(ctx context.Context, least int) error {
 		}
 		// Another process may have raised a minimum since it was read; were it lowered by this, that one sees it when its trim is refused.
 		if s.settings.MinDecryption < least || s.settings.MinEncryption < least {
-			raised := map[string]int{"min_decryption_version": max(least, s.settings.MinDecryption), "min_encryption_version": max(least, s.settings.MinEncryption)}
+			decryption := max(least, s.settings.MinDecryption)
+			encryption := max(decryption, s.settings.MinEncryption) // Vault wants it not to be lower
+			raised := map[string]int{"min_decryption_version": decryption, "min_encryption_version": encryption}
 			r := request{doing: fmt.Sprintf("retire the versions of %s below %d", k.name, least), method: http.MethodPost, path: path + "/config", body: raised}
 			_, last = k.c.do(ctx, r, "update")
 		} else {
