@@ -423,8 +423,8 @@ func TestRetireDestroysAndNeverLowers(t *testing.T) {
 		{3, 0, 0, 3, [3]int{3, 3, 3}},
 		{2, 5, 1, 4, [3]int{4, 5, 4}},
 		{5, 5, 2, 3, [3]int{5, 5, 3}},
-		{5, 5, 5, 3, [3]int{5, 5, 5}},
 		{5, 0, 0, 3, [3]int{5, 5, 3}},
+		{5, 5, 5, 3, [3]int{5, 5, 5}},
 	} {
 		fake.inside(func() {
 			i := fake.keys["images"]
@@ -448,7 +448,9 @@ func TestVersionsBelowAMinimumAreNotListed(t *testing.T) {
 		rotate(t, k)
 	}
 	for _, c := range []struct{ decryption, encryption, least int }{{1, 0, 1}, {2, 0, 2}, {1, 3, 3}, {4, 5, 5}} {
-		fake.inside(func() { fake.keys["images"].minDecryption, fake.keys["images"].minEncryption = c.decryption, c.encryption })
+		fake.inside(func() {
+			fake.keys["images"].minDecryption, fake.keys["images"].minEncryption = c.decryption, c.encryption
+		})
 		if got := versions(t, k); len(got) != 6-c.least || got[0] != c.least {
 			t.Errorf("%+v: it lists %v", c, got)
 		}
