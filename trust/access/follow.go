@@ -77,7 +77,7 @@ func readBounded(path string, limit int64, check func(os.FileInfo) error) ([]byt
 	if err != nil {
 		return nil, nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it is only read
 	stat, err := f.Stat()
 	if err != nil {
 		return nil, nil, err
