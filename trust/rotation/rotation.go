@@ -1,0 +1,452 @@
+// Package rotation decides which key signs and which keys clusters accept, and changes that over time.
+//
+// It promises that a key signs only after the list that names it has been served for as long as clusters take to ask for it; that a list's
+// version is never used twice; that the list never becomes empty; that what a key signed counts until its time is over, and no longer; and
+// that ending at any point leaves a record from which another process goes on. Only Revoke breaks the first promise, on purpose.
+//
+// Everything is decided from the record and from the clock, never from what a process remembers of doing. Several processes may share a record: who
+// saves first wins, and the others look again.
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/holdfast-telemetry/holdfast/trust/key"
+	"github.com/holdfast-telemetry/holdfast/trust/keylist"
+	"github.com/holdfast-telemetry/holdfast/trust/state"
+)
+
+// Rotation holds the keys of one signing service.
+type Rotation struct {
+	// Images and Lists hold the keys that sign images and lists.
+	Images, Lists key.Store
+	State         state.Store
+	Timing        Timing
+	// Sources are the repositories, as HOST/PATH, with signatures of images that others publish.
+	Sources []string
+	// Fresh is how old the record may be that a signature is made by. Another process's change takes effect here within it.
+	Fresh time.Duration
+	Now   func() time.Time
+	// Fault, when it is set, is called at every point between two lasting effects, with the point's name. An error ends the step there, as
+	// the end of the process would. It is for tests.
+	Fault func(point string) error
+
+	serving time.Time // since when this process serves lists
+	mu      sync.Mutex
+	last    *revision
+	read    time.Time // when last was
+}
+
+// New returns a rotation with the defaults.
+func New(images, lists key.Store, record state.Store) *Rotation {
+	return &Rotation{Images: images, Lists: lists, State: record, Timing: DefaultTiming(), Fresh: time.Second, Now: time.Now}
+}
+
+// skew is how far before its publication the signatures of a key count: clocks of clusters may be behind.
+const skew = keylist.Slack
+
+func (r *Rotation) fault(point string) error {
+	if r.Fault == nil {
+		return nil
+	}
+	return r.Fault(point)
+}
+
+// Serve says that from now on this process serves lists to clusters. Before, Step makes no key sign: nobody might know it.
+func (r *Rotation) Serve() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.serving.IsZero() {
+		r.serving = r.Now()
+	}
+}
+
+// since is when Serve was called; zero before.
+func (r *Rotation) since() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.serving
+}
+
+// attempts is how often a change is tried when others change the record meanwhile.
+const attempts = 10
+
+// change loads the record, has it changed, and saves it; again when another process was faster. The function says whether it changed it.
+func (r *Rotation) change(ctx context.Context, do func(*revision, time.Time) (bool, error)) (*Record, error) {
+	for range attempts {
+		rec, err := r.load(ctx)
+		if err != nil {
+			return nil, err
+		}
+		// Lists speak of whole seconds.
+		now := r.Now().UTC().Truncate(time.Second)
+		changed, err := do(rec, now)
+		if err != nil {
+			return nil, err
+		}
+		if changed {
+			if err = r.issue(ctx, rec, now); err == nil {
+				err = r.save(ctx, rec)
+			}
+		}
+		if errors.Is(err, state.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.remember(rec)
+		return &rec.Record, r.retire(ctx, &rec.Record)
+	}
+	return nil, fmt.Errorf("changing the keys: %w, %d times in a row", state.ErrConflict, attempts)
+}
+
+func (r *Rotation) remember(rec *revision) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last, r.read = rec, r.Now()
+}
+
+// Step does what is due, and returns the record that holds afterwards and when something is due next. It may be called at any time, by any
+// number of processes.
+func (r *Rotation) Step(ctx context.Context) (*Record, time.Time, error) {
+	if err := r.begin(ctx); err != nil {
+		return nil, time.Time{}, err
+	}
+	rec, err := r.change(ctx, func(rec *revision, now time.Time) (bool, error) {
+		ended := rec.remove(func(e Entry) bool { return !now.Before(e.NotAfter) })
+		activated := r.activate(rec, now)
+		published, err := r.publish(ctx, rec, now)
+		old := !now.Before(rec.Issued.Add(r.Timing.List / 3))
+		return ended || activated || published || old, err
+	})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return rec, r.due(rec), nil
+}
+
+// ErrLost says that there are signing keys and no record of them.
+var ErrLost = errors.New("the store has signing keys, and the state that says which of them count is gone: restore it, or adopt the last list, which every cluster has")
+
+// begin saves an empty record before anything is made, so that keys without a record are those of one that was lost.
+func (r *Rotation) begin(ctx context.Context) error {
+	rec, err := r.load(ctx)
+	if err != nil || rec.at != "" {
+		return err
+	}
+	all, err := r.Images.Keys(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the signing keys: %w", err)
+	}
+	if len(all) > 0 {
+		return ErrLost
+	}
+	if err := r.save(ctx, rec); !errors.Is(err, state.ErrConflict) {
+		return err
+	}
+	return nil // another process has begun
+}
+
+// Adopt makes the record anew from the newest list that there is, of which the list key's signature says that it is ours.
+func (r *Rotation) Adopt(ctx context.Context, envelope []byte) (*Record, error) {
+	own, err := r.Lists.Keys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the list key: %w", err)
+	}
+	for _, k := range own {
+		l, err := keylist.Open(envelope, k.Key)
+		if errors.Is(err, keylist.ErrSignature) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		rec := &revision{Record: Record{ListKey: k.ID, ListVersion: l.Version, Issued: l.Issued, Expires: l.Expires, Envelope: envelope}}
+		if err := r.entries(&rec.Record, l.List); err != nil {
+			return nil, err
+		}
+		if err := r.save(ctx, rec); err != nil {
+			return nil, err
+		}
+		return &rec.Record, nil
+	}
+	return nil, keylist.ErrSignature
+}
+
+// entries are the keys of a list. A list does not say when a key began to sign, but it says what follows from that.
+func (r *Rotation) entries(rec *Record, l *keylist.List) error {
+	for _, k := range l.Keys {
+		pem, err := key.MarshalPEM(k.Public)
+		if err != nil {
+			return err
+		}
+		e := Entry{ID: k.ID, PEM: string(pem), State: k.State, Published: l.Issued, NotBefore: k.NotBefore, NotAfter: k.NotAfter}
+		if k.State != keylist.Next {
+			e.Activated = k.NotAfter.Add(-r.Timing.Lifetime)
+		}
+		rec.Keys, rec.Highest = append(rec.Keys, e), k.ID.Version
+	}
+	return nil
+}
+
+// activate has the next key sign, when it may and is due.
+func (r *Rotation) activate(rec *revision, now time.Time) bool {
+	next := rec.Next()
+	if next == nil || now.Before(r.activation(&rec.Record)) || r.since().IsZero() {
+		return false
+	}
+	if active := rec.Active(); active != nil {
+		active.State = keylist.Retiring
+	}
+	next.State, next.Activated, next.Hasten = keylist.Active, now, false
+	next.NotAfter = now.Add(r.Timing.Lifetime)
+	return true
+}
+
+// activation is when the next key begins to sign. It was published, and served by this process, for long enough then.
+func (r *Rotation) activation(rec *Record) time.Time {
+	next, active := rec.Next(), rec.Active()
+	at := later(next.Published, r.since()).Add(r.Timing.Lead())
+	if active != nil && !next.Hasten {
+		at = later(at, active.Activated.Add(r.Timing.Active))
+	}
+	return at
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// publish puts the next key on the list, when it is time to.
+func (r *Rotation) publish(ctx context.Context, rec *revision, now time.Time) (bool, error) {
+	if rec.Next() != nil || now.Before(r.publication(&rec.Record)) {
+		return false, nil
+	}
+	public, err := r.unlisted(ctx, rec.Highest)
+	if err != nil {
+		return false, err
+	}
+	return true, r.list(&rec.Record, public, now)
+}
+
+// publication is when the next key is to be published.
+func (r *Rotation) publication(rec *Record) time.Time {
+	active := rec.Active()
+	if active == nil {
+		return time.Time{}
+	}
+	return active.Activated.Add(r.Timing.Active - r.Timing.Lead())
+}
+
+// unlisted returns a version that no list has had. There is one already when a process ended after it was made, or when another made it at
+// the same moment: it has signed nothing, for only what is on a list signs.
+func (r *Rotation) unlisted(ctx context.Context, highest int) (key.Public, error) {
+	all, err := r.Images.Keys(ctx)
+	if err != nil {
+		return key.Public{}, fmt.Errorf("reading the signing keys: %w", err)
+	}
+	if n := len(all); n > 0 && all[n-1].ID.Version > highest {
+		return all[n-1], nil
+	}
+	return r.rotate(ctx, highest)
+}
+
+// rotate makes a version.
+func (r *Rotation) rotate(ctx context.Context, highest int) (key.Public, error) {
+	if err := r.fault("rotate"); err != nil {
+		return key.Public{}, err
+	}
+	made, err := r.Images.Rotate(ctx)
+	if err != nil {
+		return key.Public{}, fmt.Errorf("making a signing key: %w", err)
+	}
+	if made.ID.Version <= highest {
+		return key.Public{}, fmt.Errorf("the store made version %d of the key %s, and version %d was on a list before: it is another store, or an old backup of it", made.ID.Version, made.ID.Name, highest)
+	}
+	return made, r.fault("rotated")
+}
+
+// list puts a key on the list, as the next one.
+func (r *Rotation) list(rec *Record, public key.Public, now time.Time) error {
+	pem, err := key.MarshalPEM(public.Key)
+	if err != nil {
+		return err
+	}
+	e := Entry{ID: public.ID, PEM: string(pem), State: keylist.Next, Published: now, NotBefore: now.Add(-skew)}
+	rec.Keys = append(rec.Keys, e)
+	rec.Highest = public.ID.Version
+	rec.Next().NotAfter = r.activation(rec).Add(r.Timing.Lifetime).Truncate(time.Second)
+	return nil
+}
+
+// retire destroys the versions that no list has any more. It is done again at every step, since a process may end before it is.
+func (r *Rotation) retire(ctx context.Context, rec *Record) error {
+	if len(rec.Keys) == 0 {
+		return nil
+	}
+	all, err := r.Images.Keys(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the signing keys: %w", err)
+	}
+	least := rec.Keys[0].ID.Version
+	if len(all) == 0 || all[0].ID.Version >= least {
+		return nil
+	}
+	if err := r.fault("retire"); err != nil {
+		return err
+	}
+	if err := r.Images.Retire(ctx, least); err != nil {
+		return fmt.Errorf("destroying the versions below %d: %w", least, err)
+	}
+	return r.fault("retired")
+}
+
+// due is when Step has something to do.
+func (r *Rotation) due(rec *Record) time.Time {
+	at := []time.Time{rec.Issued.Add(r.Timing.List / 3)}
+	for _, e := range rec.Keys {
+		at = append(at, e.NotAfter)
+	}
+	if rec.Next() != nil {
+		at = append(at, r.activation(rec))
+	} else {
+		at = append(at, r.publication(rec))
+	}
+	return slices.MinFunc(at, time.Time.Compare)
+}
+
+// Hasten publishes the next key, when there is none yet, and has it sign as soon as clusters know it. It is the orderly way to replace a key
+// before its time.
+func (r *Rotation) Hasten(ctx context.Context) (*Record, error) {
+	return r.change(ctx, func(rec *revision, now time.Time) (bool, error) {
+		next := rec.Next()
+		if next == nil {
+			public, err := r.rotate(ctx, rec.Highest)
+			if err != nil {
+				return false, err
+			}
+			if err := r.list(&rec.Record, public, now); err != nil {
+				return false, err
+			}
+			next = rec.Next()
+		} else if next.Hasten {
+			return false, nil
+		}
+		next.Hasten = true
+		return true, nil
+	})
+}
+
+// ErrNotListed is for a key that is not on the list.
+var ErrNotListed = errors.New("the key is not on the list")
+
+// Revoke takes keys off the list at once: clusters refuse what they signed as soon as they have the new list. When nothing else would sign,
+// a new key is made and signs at once, although no cluster knows it yet: nothing that waiting would save runs anyway.
+func (r *Rotation) Revoke(ctx context.Context, ids ...key.ID) (*Record, error) {
+	return r.change(ctx, func(rec *revision, now time.Time) (bool, error) {
+		for _, id := range ids {
+			if rec.Find(id) == nil {
+				return false, fmt.Errorf("revoking %s: %w", id, ErrNotListed)
+			}
+		}
+		rec.remove(func(e Entry) bool { return slices.Contains(ids, e.ID) })
+		if rec.Active() != nil {
+			return true, nil
+		}
+		// A key that is next may have been seen by whoever saw the revoked one: it goes with it.
+		rec.remove(func(e Entry) bool { return e.State == keylist.Next })
+		public, err := r.rotate(ctx, rec.Highest)
+		if err != nil {
+			return false, err
+		}
+		if err := r.list(&rec.Record, public, now); err != nil {
+			return false, err
+		}
+		next := rec.Next()
+		next.State, next.Activated, next.NotAfter = keylist.Active, now, now.Add(r.Timing.Lifetime)
+		return true, nil
+	})
+}
+
+// Current returns the record, at most Fresh old.
+func (r *Rotation) Current(ctx context.Context) (*Record, error) {
+	r.mu.Lock()
+	last, read := r.last, r.read
+	r.mu.Unlock()
+	if age := r.Now().Sub(read); last != nil && age >= 0 && age < r.Fresh {
+		return &last.Record, nil
+	}
+	rec, err := r.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.remember(rec)
+	return &rec.Record, nil
+}
+
+// NoKey is the error of Sign as long as no key may sign.
+type NoKey struct {
+	// Until is when one will; zero when that is not known.
+	Until time.Time
+}
+
+func (e *NoKey) Error() string {
+	if e.Until.IsZero() {
+		return "no key may sign yet: the first is not published"
+	}
+	return "no key may sign yet: the first is published, and signs when clusters have had the time to ask for it, at " + e.Until.UTC().Format(time.RFC3339)
+}
+
+// ErrChanged says that the key of a Signer signs no more: another does, or none.
+var ErrChanged = errors.New("another key signs now")
+
+// Signer is the key that signs now. It signs as long as that holds.
+type Signer struct {
+	Entry
+	rotation *Rotation
+}
+
+// Signer returns the key that signs now.
+func (r *Rotation) Signer(ctx context.Context) (*Signer, error) {
+	rec, err := r.Current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	active := rec.Active()
+	if active == nil {
+		e := &NoKey{}
+		if rec.Next() != nil {
+			e.Until = r.activation(rec)
+		}
+		return nil, e
+	}
+	if !r.Now().Before(active.NotAfter) {
+		return nil, &NoKey{}
+	}
+	return &Signer{*active, r}, nil
+}
+
+// Sign signs hashes. ErrChanged is in the error when the key has been replaced since; then nothing is signed.
+func (s *Signer) Sign(ctx context.Context, hashes []key.Hash) ([][]byte, error) {
+	now, err := s.rotation.Signer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if now.ID != s.ID {
+		return nil, fmt.Errorf("signing by %s: %w: %s", s.ID, ErrChanged, now.ID)
+	}
+	sigs, err := s.rotation.Images.Sign(ctx, s.ID.Version, hashes)
+	if err != nil {
+		return nil, fmt.Errorf("signing by %s: %w", s.ID, err)
+	}
+	return sigs, nil
+}
