@@ -229,7 +229,7 @@ func TestMatchAgreesWithARegularExpressionOnRandomPatterns(t *testing.T) {
 		return b.String()
 	}
 	matches := 0
-	for range 100_000 {
+	for range 30_000 {
 		pattern, s := text([]string{"a", "b", "/", "*", "**/", "ab"}, 8), text([]string{"a", "b", "/", "ab"}, 10)
 		g, err := parseGlob(pattern, false)
 		if err != nil {
@@ -243,7 +243,7 @@ func TestMatchAgreesWithARegularExpressionOnRandomPatterns(t *testing.T) {
 			matches++
 		}
 	}
-	if matches < 1000 {
+	if matches < 300 {
 		t.Errorf("%d matched, which says little", matches)
 	}
 }
