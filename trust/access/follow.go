@@ -9,7 +9,7 @@ import (
 )
 
 // lookEvery is how often a file is looked at, at most, while it is in use: what changed is honoured that soon.
-const lookEvery = 200 * time.Millisecond
+const lookEvery = 100 * time.Millisecond
 
 // settled is the age from which a file's time of change tells it from another of the same size: file systems count in up to two seconds.
 const settled = 3 * time.Second
@@ -77,7 +77,7 @@ func readBounded(path string, limit int64, check func(os.FileInfo) error) ([]byt
 	if err != nil {
 		return nil, nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it is only read
 	stat, err := f.Stat()
 	if err != nil {
 		return nil, nil, err

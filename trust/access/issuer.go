@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -45,6 +46,7 @@ type Issuer struct {
 
 	remote *remoteKeys
 	file   *followed[[]jose.JSONWebKey]
+	once   sync.Once // gives file its path
 }
 
 // NewIssuer returns an issuer. Fields are set before the first Verify.
@@ -299,7 +301,7 @@ func (i *Issuer) keys(ctx context.Context, id string) ([]jose.JSONWebKey, error)
 	if i.KeysFile == "" {
 		return i.remote.get(ctx, id)
 	}
-	i.file.path = i.KeysFile
+	i.once.Do(func() { i.file.path = i.KeysFile })
 	keys, err := i.file.get()
 	if err != nil {
 		return nil, unavailable("reading the keys of the issuer %s from %s: %w", i.URL, i.KeysFile, err)

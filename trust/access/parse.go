@@ -12,8 +12,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/holdfast-telemetry/holdfast/internal/nearest"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/holdfast-telemetry/holdfast/internal/nearest"
 )
 
 // Bounds of a rules file.

@@ -159,7 +159,7 @@ func (r *reader) read() *Damage {
 	if err != nil {
 		return &Damage{r.path, 0, err}
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it is only read
 	in := bufio.NewReaderSize(io.TeeReader(f, r.hashing), maxLine+1)
 	for {
 		text, err := in.ReadSlice('\n')
