@@ -79,6 +79,16 @@ func TestCacheKeepsWhatIsToldOfAPod(t *testing.T) {
 	}
 }
 
+func TestCacheKeepsWhatAPodMountsItsClassesFrom(t *testing.T) {
+	pod := injected("p", map[string]string{"c": "1"})
+	pod.Labels[sidecar.ClassesInLabel] = string(sidecar.InConfigMap)
+	for kind, want := range map[sidecar.ClassesObject]bool{sidecar.InSecret: false, sidecar.InConfigMap: true} {
+		if c := (&Controller{Object: kind}); c.serves(stripped(t, pod)) != want {
+			t.Errorf("a controller that delivers in a %s serves a pod that mounts a ConfigMap: %v", kind, !want)
+		}
+	}
+}
+
 func TestPodsShareTheirTexts(t *testing.T) {
 	a, b := stripped(t, injected("a", map[string]string{"c": strings.Clone("hash")})), stripped(t, injected("b", map[string]string{"c": strings.Clone("hash")}))
 	if unsafe.StringData(a.Labels["class.holdfast.dev/c"]) != unsafe.StringData(b.Labels["class.holdfast.dev/c"]) {
