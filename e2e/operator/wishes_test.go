@@ -164,10 +164,11 @@ func TestWish123ClassesInConfigMaps(t *testing.T) {
 	c := ownCluster(t, 0)
 	in := c.Namespace(t, nil)
 	forbidSecrets(t, c, in)
-	before, old := servedBySecret(t, c)
-
 	file := filepath.Join(t.TempDir(), "points")
-	op := install(t, c, operator.Options{Manifest: chartWith(t, "delivery.object=ConfigMap"), Classes: map[string]string{"default": *versioned(file, 0)}})
+	classes := map[string]string{"default": *versioned(file, 0)}
+	old, secret := servedBySecret(t, c, classes)
+
+	op := install(t, c, operator.Options{Manifest: chartWith(t, "delivery.object=ConfigMap"), Classes: classes})
 	pod, err := c.Client().CoreV1().Pods(in).Create(t.Context(), annotated("p", "inputs", memory), metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -207,15 +208,15 @@ func TestWish123ClassesInConfigMaps(t *testing.T) {
 	if mayTouchSecrets(t, c, in) {
 		t.Error("the operator may write Secrets")
 	}
-	// What was injected when Secrets were delivered keeps what it has, and says no more than that.
-	kept, err := c.Client().CoreV1().Secrets(before).Get(t.Context(), old.Name, metav1.GetOptions{})
-	if err != nil || kept.ResourceVersion != old.ResourceVersion {
+	// What was injected when Secrets were delivered keeps what it has, and its label says so.
+	kept, err := c.Client().CoreV1().Secrets(old.Namespace).Get(t.Context(), secret.Name, metav1.GetOptions{})
+	if err != nil || kept.ResourceVersion != secret.ResourceVersion {
 		t.Errorf("%v; the Secret from before is %+v", err, kept)
 	}
-	if p, err := c.Client().CoreV1().Pods(before).Get(t.Context(), "p", metav1.GetOptions{}); err != nil || classLabel(p, "default") != "0123456789" {
+	if p, err := c.Client().CoreV1().Pods(old.Namespace).Get(t.Context(), old.Name, metav1.GetOptions{}); err != nil || classLabel(p, "default") != classLabel(old, "default") {
 		t.Errorf("%v; the labels of the pod from before are %v", err, p.Labels)
 	}
-	if _, err := c.Client().CoreV1().ConfigMaps(before).Get(t.Context(), "holdfast-classes", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+	if _, err := c.Client().CoreV1().ConfigMaps(old.Namespace).Get(t.Context(), "holdfast-classes", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("a ConfigMap that nobody mounts: %v", err)
 	}
 	if log := op.Replicas[0].Log(); strings.Contains(log, "forbidden") || strings.Count(log, "until they are created anew") != 1 {
@@ -241,22 +242,28 @@ func forbidSecrets(t *testing.T, c *kube.Cluster, namespace string) {
 	})
 }
 
-// servedBySecret makes a namespace as it is after an operator that delivers Secrets: with a pod, and the Secret that it mounts.
-func servedBySecret(t *testing.T, c *kube.Cluster) (namespace string, secret *corev1.Secret) {
+// servedBySecret makes a namespace with a pod that an operator which delivers Secrets has served, and ends that operator.
+func servedBySecret(t *testing.T, c *kube.Cluster, classes map[string]string) (old *corev1.Pod, secret *corev1.Secret) {
 	t.Helper()
-	namespace = c.Namespace(t, nil)
-	secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "holdfast-classes", Labels: map[string]string{"app.kubernetes.io/managed-by": "holdfast-operator"},
-		Annotations: map[string]string{"sidecar.holdfast.dev/classes": "default=0123456789"}}, StringData: map[string]string{"default.conf": classes["default"]}}
-	secret, err := c.Client().CoreV1().Secrets(namespace).Create(t.Context(), secret, metav1.CreateOptions{})
+	op := install(t, c, operator.Options{Classes: classes})
+	in := c.Namespace(t, nil)
+	old, err := c.Client().CoreV1().Pods(in).Create(t.Context(), annotated("p", "inputs", memory), metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pod := annotated("p")
-	pod.Labels = map[string]string{"sidecar.holdfast.dev/injected": "true", "class.holdfast.dev/default": "0123456789"}
-	if _, err := c.Client().CoreV1().Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+	if from := classesFrom(old); !slices.Equal(from, []string{"Secret holdfast-classes"}) {
+		t.Fatalf("the pod mounts %q", from)
+	}
+	awaitDelivered(t, c, in, "default", "v0")
+	op.Stop()
+	if secret, err = c.Client().CoreV1().Secrets(in).Get(t.Context(), "holdfast-classes", metav1.GetOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	return namespace, secret
+	// It has the address of the operator that has ended.
+	if err := c.Client().AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(t.Context(), "holdfast-operator", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return old, secret
 }
 
 // classesFrom are the Secrets and ConfigMaps among the sources of a sidecar's configuration.
