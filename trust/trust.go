@@ -178,7 +178,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		if s.Settings.SignListen != "" {
 			sign = private
 		}
-		if certificates, err = s.addSign(sign); err != nil {
+		if certificates, err = s.addSign(sign, registry); err != nil {
 			return err
 		}
 	}
@@ -195,7 +195,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 }
 
 // addSign adds the signing endpoint.
-func (s *Service) addSign(mux *http.ServeMux) (*access.Certificates, error) {
+func (s *Service) addSign(mux *http.ServeMux, registry *prometheus.Registry) (*access.Certificates, error) {
 	rules, err := access.OpenRules(s.Settings.Access.Rules)
 	if err != nil {
 		return nil, err
@@ -230,7 +230,7 @@ func (s *Service) addSign(mux *http.ServeMux) (*access.Certificates, error) {
 	}
 	s.closers = append(s.closers, func() error { client.Close(); return nil })
 	e := &endpoint.Sign{Control: &access.Control{Rules: rules, Tokens: tokens, Certificates: certificates, Limits: access.NewLimits()}, Log: log, Keys: s.rotation,
-		Writer: &signature.Legacy{Client: client}, Fresh: s.rotation.Timing.Resign / 2, Logger: s.Logger}
+		Writer: &signature.Legacy{Client: client}, Fresh: s.rotation.Timing.Resign / 2, Logger: s.Logger, Outcomes: endpoint.NewOutcomes(registry)}
 	if len(s.Settings.Sources) > 0 {
 		e.Source = s.Settings.Sources[0]
 	}

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -110,32 +113,61 @@ func (a *app) keysCommand() *cobra.Command {
 				return a.showKeys(rec, false)
 			})
 		}}
+	var next bool
 	pin := &cobra.Command{Use: "pin", Short: "Print the public list key, which clusters pin", Args: arguments(0, 0), RunE: func(cmd *cobra.Command, _ []string) error {
+		return a.keys(func(r *rotation.Rotation) error { return a.pin(cmd.Context(), r, next) })
+	}}
+	pin.Flags().BoolVar(&next, "next", false, "print the version after the one that signs lists, which is made when it is not there: pin it beside the other, then relist")
+	relist := &cobra.Command{Use: "relist VERSION", Short: "Have another version of the list key sign the lists; clusters must have pinned it", Args: arguments(1, 1), RunE: func(cmd *cobra.Command, args []string) error {
+		version, err := strconv.Atoi(args[0])
+		if err != nil {
+			return &usageError{cmd, fmt.Errorf("%q is no version", args[0])}
+		}
 		return a.keys(func(r *rotation.Rotation) error {
-			rec, err := r.Current(cmd.Context())
+			rec, err := r.Relist(cmd.Context(), version)
 			if err != nil {
 				return err
 			}
-			all, err := r.Lists.Keys(cmd.Context())
-			if err != nil {
-				return err
-			}
-			for _, k := range all {
-				if k.ID != rec.ListKey {
-					continue
-				}
-				pem, err := key.MarshalPEM(k.Key)
-				if err != nil {
-					return err
-				}
-				a.printf("%s", pem)
-				return nil
-			}
-			return errors.New("there is no list key yet: run serve once")
+			return a.showKeys(rec, false)
 		})
 	}}
-	cmd.AddCommand(list, rotate, revoke, adopt, pin)
+	cmd.AddCommand(list, rotate, revoke, adopt, pin, relist)
 	return cmd
+}
+
+// pin prints the list key, or the one after it.
+func (a *app) pin(ctx context.Context, r *rotation.Rotation, next bool) error {
+	rec, err := r.Current(ctx)
+	if err != nil {
+		return err
+	}
+	if rec.ListKey.Version == 0 {
+		return errors.New("there is no list key yet: run serve once")
+	}
+	all, err := r.Lists.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(p key.Public) bool {
+		return !next && p.ID == rec.ListKey || next && p.ID.Version > rec.ListKey.Version
+	})
+	if i < 0 && next {
+		made, err := r.Lists.Rotate(ctx)
+		if err != nil {
+			return err
+		}
+		all, i = append(all, made), len(all)
+	}
+	if i < 0 {
+		return fmt.Errorf("the store does not have the list key %s", rec.ListKey)
+	}
+	pem, err := key.MarshalPEM(all[i].Key)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(a.Err, "%s\n", all[i].ID)
+	a.printf("%s", pem)
+	return nil
 }
 
 func (a *app) showKeys(rec *rotation.Record, asJSON bool) error {

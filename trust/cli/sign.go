@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,8 +23,6 @@ import (
 	"github.com/holdfast-telemetry/holdfast/trust/keylist"
 	"github.com/holdfast-telemetry/holdfast/trust/signature"
 	"github.com/holdfast-telemetry/holdfast/trust/sync"
-
-
 )
 
 // serviceFlags say which signing service is asked, and as whom.
@@ -99,14 +98,13 @@ func (a *app) showSigned(r endpoint.Result) {
 }
 
 func (a *app) verifyCommand() *cobra.Command {
-	var list, pin, ca, source string
+	var list, pin, ca string
 	var plain []string
 	cmd := &cobra.Command{Use: "verify IMAGE@DIGEST...", Short: "Say by which listed key images are signed, and until when they may be deployed", Args: arguments(1, many),
 		Long: "Say by which listed key images are signed, and until when they may be deployed. It ends with 1 when an image is not signed, and with 3 when that could not be found out."}
 	cmd.Flags().StringVar(&list, "keys", "http://127.0.0.1:8470/v1/keys", "URL of the key list")
 	cmd.Flags().StringVar(&pin, "pin", "", "a PEM file with the list key (holdfast-trust keys pin prints it)")
 	cmd.Flags().StringVar(&ca, "ca", "", "a PEM file with the authority of the endpoint's certificate")
-	cmd.Flags().StringVar(&source, "source", "", "the repository of the signatures; the image's own without it")
 	cmd.Flags().StringSliceVar(&plain, "plain", nil, "registries, HOST:PORT, without TLS")
 	_ = cmd.MarkFlagRequired("pin")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -114,12 +112,12 @@ func (a *app) verifyCommand() *cobra.Command {
 		if err != nil {
 			return &unknownError{err}
 		}
-		registries, err := signature.NewClient(signature.Options{Plain: plain, UserAgent: "holdfast-trust"})
+		registries, err := signature.NewClient(signature.Options{Plain: plain, UserAgent: "holdfast-trust", Attempts: 3})
 		if err != nil {
 			return err
 		}
 		defer registries.Close()
-		return a.verify(cmd.Context(), &signature.Reader{Client: registries}, l, source, args)
+		return a.verify(cmd.Context(), &signature.Reader{Client: registries}, l, args)
 	}
 	return cmd
 }
@@ -156,29 +154,10 @@ func fetchList(ctx context.Context, url, pin, ca string) (*keylist.List, error) 
 	return o.List, nil
 }
 
-func (a *app) verify(ctx context.Context, r *signature.Reader, l *keylist.List, source string, args []string) error {
-	var keys []key.Public
-	until := map[key.ID]time.Time{}
-	for _, k := range l.Usable(time.Now()) {
-		keys = append(keys, key.Public{ID: k.ID, Key: k.Public})
-		until[k.ID] = k.NotAfter
-	}
+func (a *app) verify(ctx context.Context, r *signature.Reader, l *keylist.List, args []string) error {
 	unsigned, unknown := 0, error(nil)
 	for _, arg := range args {
-		image, err := name.NewDigest(arg)
-		if err != nil {
-			return fmt.Errorf("%s is no image with a digest: %w", arg, err)
-		}
-		target := signature.Target{Image: image}
-		if source != "" {
-			if target.Into, err = name.NewRepository(source); err != nil {
-				return err
-			}
-		}
-		report, err := r.Read(ctx, target, keys)
-		if err == nil {
-			err = report.Err()
-		}
+		by, until, err := admitted(ctx, r, l, arg)
 		switch {
 		case errors.Is(err, signature.ErrNotSigned):
 			unsigned++
@@ -187,7 +166,7 @@ func (a *app) verify(ctx context.Context, r *signature.Reader, l *keylist.List, 
 			unknown = errors.Join(unknown, err)
 			a.printf("UNKNOWN %s: %v\n", arg, err)
 		default:
-			a.showVerified(arg, report, until)
+			a.printf("ok      %s by %s until %s\n", arg, by, until.Format(time.RFC3339))
 		}
 	}
 	if unsigned > 0 {
@@ -197,17 +176,6 @@ func (a *app) verify(ctx context.Context, r *signature.Reader, l *keylist.List, 
 		return &unknownError{unknown}
 	}
 	return nil
-}
-
-// showVerified tells of the key by which an image may be deployed for longest.
-func (a *app) showVerified(image string, report *signature.Report, until map[key.ID]time.Time) {
-	var best key.ID
-	for id, end := range until {
-		if _, ok := report.By(id); ok && (best.Version == 0 || end.After(until[best])) {
-			best = id
-		}
-	}
-	a.printf("ok      %s by %s until %s\n", image, best, until[best].Format(time.RFC3339))
 }
 
 func (a *app) imagesCommand() *cobra.Command {
@@ -293,24 +261,23 @@ func (a *app) update(ctx context.Context, file string, write bool) error {
 
 func (a *app) resignCommand() *cobra.Command {
 	var service serviceFlags
-	var lists []string
-	var force, dry bool
+	var w work
+	var dry bool
 	cmd := &cobra.Command{Use: "resign [IMAGE@DIGEST...]", Short: "Sign again what is to go on running: the lists of images of others, and images of our own", Args: arguments(0, many)}
 	service.add(cmd)
-	cmd.Flags().StringSliceVar(&lists, "images", nil, "lists of images that others publish")
-	cmd.Flags().BoolVar(&force, "force", false, "sign again what was signed just now")
+	w.add(cmd)
+	cmd.Flags().BoolVar(&w.force, "force", false, "sign again what was signed just now")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only say what would be signed")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 && len(lists) == 0 {
-			return &usageError{cmd, errors.New("there is nothing to sign: give --images or images")}
+		theirs, ours, problems, err := w.find(cmd.Context(), a, args)
+		if err != nil {
+			return err
 		}
-		all, problems := a.lists(lists)
-		var theirs []string
-		for _, i := range images.Signable(all, time.Now()) {
-			theirs = append(theirs, i.Reference.Name())
+		if len(theirs)+len(ours) == 0 {
+			return errors.Join(&usageError{cmd, errors.New("there is nothing to sign: give --images, --deployed, --kubeconfig, or images")}, problems)
 		}
 		if dry {
-			for _, i := range append(theirs, args...) {
+			for _, i := range append(theirs, ours...) {
 				a.printf("would sign %s\n", i)
 			}
 			return problems
@@ -319,17 +286,67 @@ func (a *app) resignCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		bar := newBar(a.Err, len(theirs)+len(args))
-		for _, r := range []endpoint.Request{{Images: theirs, ThirdParty: true, Force: force}, {Images: args, Force: force}} {
-			err = errors.Join(err, c.Sign(cmd.Context(), r, func(result endpoint.Result) {
-				if bar.step(); result.Error != "" {
-					a.showSigned(result)
-				}
-			}))
-		}
-		a.printf("%s\n", bar.end())
-		// What is wrong with some entries has not kept the others from being signed.
-		return errors.Join(err, problems)
+		// What is wrong with some entries does not keep the others from being signed.
+		return errors.Join(a.resign(cmd.Context(), c, theirs, ours, w.force), problems)
 	}
 	return cmd
+}
+
+// work is what is to be signed again.
+type work struct {
+	lists, files, kubeconfigs []string
+	force                     bool
+}
+
+func (w *work) add(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&w.lists, "images", nil, "lists of images that others publish")
+	cmd.Flags().StringSliceVar(&w.files, "deployed", nil, "files with images of our own, by digest, one on each line")
+	cmd.Flags().StringSliceVar(&w.kubeconfigs, "kubeconfig", nil, "clusters whose images of our own are signed: those that are not of the lists")
+}
+
+// find returns the images of others and our own. Problems with entries of lists leave the rest.
+func (w *work) find(ctx context.Context, a *app, args []string) (theirs, ours []string, problems, err error) {
+	all, problems := a.lists(w.lists)
+	if all == nil && problems != nil {
+		return nil, nil, nil, problems // a list could not be read at all
+	}
+	listed := map[string]bool{} // repositories of others
+	for _, l := range all {
+		for _, i := range l.Images {
+			listed[i.Reference.Context().Name()] = true
+		}
+	}
+	for _, i := range images.Signable(all, time.Now()) {
+		theirs = append(theirs, i.Reference.Name())
+	}
+	ours = append(ours, args...)
+	for _, file := range w.files {
+		found, readErr := referencesIn(file)
+		ours, err = append(ours, found...), errors.Join(err, readErr)
+	}
+	if len(w.kubeconfigs) > 0 {
+		running, _, readErr := deployed(ctx, w.kubeconfigs)
+		err = errors.Join(err, readErr)
+		for _, i := range running {
+			if repository, _, _ := strings.Cut(i.Reference, "@"); !listed[repository] {
+				ours = append(ours, i.Reference)
+			}
+		}
+	}
+	slices.Sort(ours)
+	return theirs, slices.Compact(ours), problems, err
+}
+
+// resign has images signed again, and tells how far it is and how long it took.
+func (a *app) resign(ctx context.Context, c *client.Client, theirs, ours []string, force bool) (err error) {
+	bar := newBar(a.Err, len(theirs)+len(ours))
+	for _, r := range []endpoint.Request{{Images: theirs, ThirdParty: true, Force: force}, {Images: ours, Force: force}} {
+		err = errors.Join(err, c.Sign(ctx, r, func(result endpoint.Result) {
+			if bar.step(); result.Error != "" {
+				a.showSigned(result)
+			}
+		}))
+	}
+	a.printf("%s\n", bar.end())
+	return err
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast-telemetry/holdfast/trust/access"
 	"github.com/holdfast-telemetry/holdfast/trust/audit"
@@ -60,6 +61,16 @@ type Sign struct {
 	// Fresh leaves a signature by the present key that is younger than this as it is.
 	Fresh  time.Duration
 	Logger *slog.Logger
+	// Outcomes counts the entries of the log by their outcome.
+	Outcomes *prometheus.CounterVec
+}
+
+// NewOutcomes makes the counter of a Sign.
+func NewOutcomes(registerer prometheus.Registerer) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "holdfast_trust_requests_total", Help: "Images that were to be signed, and requests that were refused whole, by what became of them."},
+		[]string{"outcome"})
+	registerer.MustRegister(c)
+	return c
 }
 
 // Request is what is asked.
@@ -142,8 +153,10 @@ const noLog = "the audit log cannot be written, and nothing is done that is not 
 func (s *Sign) log(entry audit.Entry) bool {
 	if _, err := s.Log.Append(entry); err != nil {
 		s.Logger.Error("the audit log cannot be written", "error", err)
+		s.Outcomes.WithLabelValues("unlogged").Inc()
 		return false
 	}
+	s.Outcomes.WithLabelValues(entry.Outcome).Inc()
 	return true
 }
 

@@ -159,18 +159,20 @@ func (f *Folder) trySecret(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var all []error
+	var refused error
 	for _, name := range names {
 		k, err := f.Key(name)
 		if err == nil {
 			_, err = k.current(ctx)
 		}
-		if !errors.Is(err, ErrSecret) {
+		if err == nil {
 			return nil
 		}
-		all = append(all, err)
+		if errors.Is(err, ErrSecret) {
+			refused = err
+		}
 	}
-	return errors.Join(all...)
+	return refused
 }
 
 // current returns what the file holds now. It reads it at every call, which costs less than a signature, and opens it when its bytes

@@ -272,7 +272,8 @@ func (f *Folder) read(path string) ([]byte, error) {
 func (f *Folder) checkDir() error {
 	info, err := f.fs.Stat(f.dir)
 	if err != nil {
-		return fmt.Errorf("the folder of the key store: %w", err)
+		// Without fs.ErrNotExist in it, which from a read means a key without versions.
+		return fmt.Errorf("the folder of the key store: %v", err)
 	}
 	if !info.IsDir() {
 		return &PermissionError{Path: f.dir, Reason: "it is not a folder"}
@@ -281,7 +282,12 @@ func (f *Folder) checkDir() error {
 }
 
 // lock keeps other goroutines and processes from changing files until the function it returns is called.
-func (f *Folder) lock(ctx context.Context) (func(), error) {
+func (f *Folder) lock(ctx context.Context) (unlock func(), err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("locking the key store %s: %w", f.dir, err)
+		}
+	}()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -290,17 +296,17 @@ func (f *Folder) lock(ctx context.Context) (func(), error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if err := f.checkDir(); err != nil {
+	err = f.checkDir()
+	var release func()
+	if err == nil {
+		release, err = f.fs.Lock(ctx, filepath.Join(f.dir, lockName))
+	}
+	if err != nil {
 		<-f.changing
 		return nil, err
 	}
-	unlock, err := f.fs.Lock(ctx, filepath.Join(f.dir, lockName))
-	if err != nil {
-		<-f.changing
-		return nil, fmt.Errorf("locking the key store %s: %w", f.dir, err)
-	}
 	return func() {
-		unlock()
+		release()
 		<-f.changing
 	}, nil
 }

@@ -115,7 +115,7 @@ func readSecret(path string, limit int64, deny fs.FileMode) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading a secret: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("reading a secret: %w", err)

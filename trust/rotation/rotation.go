@@ -346,6 +346,25 @@ func (r *Rotation) Hasten(ctx context.Context) (*Record, error) {
 	})
 }
 
+// Relist has another version of the list key sign the lists from now on. Clusters that have not pinned it refuse them.
+func (r *Rotation) Relist(ctx context.Context, version int) (*Record, error) {
+	all, err := r.Lists.Keys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the list key: %w", err)
+	}
+	i := slices.IndexFunc(all, func(p key.Public) bool { return p.ID.Version == version })
+	if i < 0 {
+		return nil, fmt.Errorf("version %d of the list key: %w", version, key.ErrNoVersion)
+	}
+	return r.change(ctx, func(rec *revision, _ time.Time) (bool, error) {
+		if rec.ListKey == all[i].ID {
+			return false, nil
+		}
+		rec.ListKey = all[i].ID
+		return true, nil
+	})
+}
+
 // ErrNotListed is for a key that is not on the list.
 var ErrNotListed = errors.New("the key is not on the list")
 

@@ -330,6 +330,31 @@ func TestALostRecordIsNotGuessed(t *testing.T) {
 	}
 }
 
+func TestListsAreSignedByAnotherKeyWhenAsked(t *testing.T) {
+	w, r := signing(t)
+	made, err := w.lists.Rotate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.clock = w.clock.Add(w.timing.List)
+	if rec, _ := w.step(r); rec.ListKey.Version != 1 {
+		t.Errorf("a version that nobody has pinned signs lists: %v", rec.ListKey)
+	}
+	if _, err := r.Relist(t.Context(), 3); !errors.Is(err, key.ErrNoVersion) {
+		t.Errorf("a version that is not there: %v", err)
+	}
+	rec, err := r.Relist(t.Context(), 2)
+	if err != nil || rec.ListKey.Version != 2 {
+		t.Fatalf("%+v, %v", rec, err)
+	}
+	if _, err := keylist.Open(rec.Envelope, made.Key); err != nil {
+		t.Error(err)
+	}
+	if again, err := r.Relist(t.Context(), 2); err != nil || again.ListVersion != rec.ListVersion {
+		t.Errorf("asked twice: %+v, %v", again, err)
+	}
+}
+
 func TestAnotherStoreIsNoticed(t *testing.T) {
 	w, _ := signing(t)
 	w.images = &memory{name: "images", now: w.now}

@@ -140,7 +140,7 @@ type registry struct {
 	turn      chan struct{}
 	challenge atomic.Pointer[challenge]
 
-	// whole is true where the registry does not take a blob with the request that begins its upload.
+	// noSingle is true where the registry does not take a blob with the request that begins its upload.
 	noSingle atomic.Bool
 
 	mu       sync.Mutex

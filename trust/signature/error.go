@@ -31,6 +31,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// Err is why there is no answer.
 	Err error
+	// before is that the answer is not to the request itself, but to one for the leave to make it: it says nothing about what was asked for.
+	before bool
 }
 
 func (e *Error) Error() string {
@@ -40,7 +42,11 @@ func (e *Error) Error() string {
 	case e.Status == 0:
 		fmt.Fprint(&s, e.Err)
 	default:
-		fmt.Fprintf(&s, "the registry answers %d %s", e.Status, http.StatusText(e.Status))
+		who := "the registry answers"
+		if e.before {
+			who = "asking the registry for access is answered with"
+		}
+		fmt.Fprintf(&s, "%s %d %s", who, e.Status, http.StatusText(e.Status))
 		if e.Code != "" {
 			s.WriteString(", " + e.Code)
 		}
@@ -67,6 +73,8 @@ func (e *Error) mend() string {
 		return "the credentials must allow to pull, and for signing to push, this repository"
 	case errors.As(e.Err, &certificate):
 		return "name the certificate of the registry's authority"
+	case errors.Is(e.Err, http.ErrSchemeMismatch):
+		return "it does not speak TLS; name it as a plain registry where that is wanted"
 	default:
 		return ""
 	}
@@ -92,7 +100,8 @@ func (e *Error) Temporary() bool {
 func (e *Error) final() bool {
 	var certificate *tls.CertificateVerificationError
 	var dns *net.DNSError
-	return errors.As(e.Err, new(*refusal)) || tooLong(e.Err) || errors.As(e.Err, &certificate) || errors.As(e.Err, &dns) && dns.IsNotFound || errors.Is(e.Err, context.Canceled)
+	return errors.As(e.Err, new(*refusal)) || tooLong(e.Err) || errors.As(e.Err, &certificate) || errors.As(e.Err, &dns) && dns.IsNotFound || errors.Is(e.Err, context.Canceled) ||
+		errors.Is(e.Err, http.ErrSchemeMismatch)
 }
 
 // refusal is what this package does not let a registry do. Trying again does not help.
@@ -119,10 +128,15 @@ var ErrDeleteUnsupported = errors.New("the registry does not delete manifests; l
 func failure(doing string, err error, wait time.Duration) error {
 	e := &Error{Doing: doing, RetryAfter: wait}
 	var refused *transport.Error
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &certificate) { // whatever was answered without TLS after that
+		e.Err = certificate
+		return e
+	}
 	if errors.As(err, &refused) { // on the way to the token
-		e.Status = refused.StatusCode
+		e.Status, e.before = refused.StatusCode, true
 		if len(refused.Errors) > 0 {
-			e.Code, e.Message = string(refused.Errors[0].Code), shorten(refused.Errors[0].Message)
+			e.Code, e.Message = known(string(refused.Errors[0].Code)), shorten(refused.Errors[0].Message)
 		}
 		return e
 	}
@@ -147,9 +161,17 @@ func refused(doing string, a *answer, wait time.Duration) error {
 		} `json:"errors"`
 	}
 	if json.Unmarshal(a.body, &text) == nil && len(text.Errors) > 0 {
-		e.Code, e.Message = shorten(text.Errors[0].Code), shorten(text.Errors[0].Message)
+		e.Code, e.Message = known(text.Errors[0].Code), shorten(text.Errors[0].Message)
 	}
 	return e
+}
+
+// known is a code as the distribution specification has them, and nothing where it is none.
+func known(code string) string {
+	if len(code) > 64 || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" {
+		return ""
+	}
+	return code
 }
 
 func shorten(s string) string {
@@ -162,7 +184,7 @@ func shorten(s string) string {
 // status says whether an error is an answer with one of these.
 func status(err error, codes ...int) bool {
 	var e *Error
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || e.before {
 		return false
 	}
 	for _, code := range codes {
@@ -176,7 +198,7 @@ func status(err error, codes ...int) bool {
 // code says whether an error is an answer with one of these codes.
 func code(err error, codes ...transport.ErrorCode) bool {
 	var e *Error
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || e.before {
 		return false
 	}
 	for _, c := range codes {

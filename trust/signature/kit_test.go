@@ -13,6 +13,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +29,22 @@ import (
 	"github.com/holdfast-telemetry/holdfast/trust/key"
 	"github.com/holdfast-telemetry/holdfast/trust/signature"
 )
+
+// TestMain gives the tests a home of their own, so that no credentials of the machine are used.
+func TestMain(m *testing.M) {
+	home, err := os.MkdirTemp("", "signature")
+	if err != nil {
+		panic(err)
+	}
+	for name, value := range map[string]string{"HOME": home, "DOCKER_CONFIG": "", "XDG_RUNTIME_DIR": home, "REGISTRY_AUTH_FILE": ""} {
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	}
+	code := m.Run()
+	os.RemoveAll(home)
+	os.Exit(code)
+}
 
 // front is a registry whose faults are chosen by the test. Beside what it stands before, it pages lists and deletes tags with their manifest,
 // as registries do.

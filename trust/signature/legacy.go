@@ -146,7 +146,7 @@ func (w *write) weigh(ctx context.Context, m *manifest) (*Payload, error) {
 		if err != nil {
 			continue
 		}
-		if by.ID == w.order.Key.ID {
+		if by.Key.Equal(w.order.Key.Key) {
 			if age := now.Sub(p.Issued); age < w.order.Fresh && age > -ahead {
 				return &p, nil
 			}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -25,6 +26,7 @@ type challenge = transport.Challenge
 type session struct {
 	turn   chan struct{} // one token: who makes the client
 	client *http.Client  // nil until it is made
+	scheme string        // http or https; from then on
 }
 
 // request is one to a registry.
@@ -53,7 +55,8 @@ type answer struct {
 // send sends a request, once. A token or a password that is refused is looked up anew for a second try.
 func (c *Client) send(ctx context.Context, r *registry, q request) (*answer, error) {
 	a, err := c.sendOnce(ctx, r, q)
-	if status(err, http.StatusUnauthorized) {
+	var e *Error
+	if errors.As(err, &e) && e.Status == http.StatusUnauthorized {
 		r.forget(q)
 		a, err = c.sendOnce(ctx, r, q)
 	}
@@ -80,18 +83,18 @@ func (c *Client) sendOnce(ctx context.Context, r *registry, q request) (*answer,
 }
 
 func (c *Client) exchange(ctx context.Context, r *registry, q request) (*answer, error) {
-	client, err := c.session(ctx, r, q.repo, q.scope)
+	s, err := c.session(ctx, r, q.repo, q.scope)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, q.method, r.url(q).String(), bytes.NewReader(q.body))
+	req, err := http.NewRequestWithContext(ctx, q.method, r.url(q, s.scheme).String(), bytes.NewReader(q.body))
 	if err != nil {
 		return nil, err
 	}
 	for k, v := range q.header {
 		req.Header.Set(k, v)
 	}
-	resp, err := client.Do(req)
+	resp, err := s.client.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -115,17 +118,14 @@ func (c *Client) exchange(ctx context.Context, r *registry, q request) (*answer,
 }
 
 // url is where a request goes.
-func (r *registry) url(q request) *url.URL {
-	u := url.URL{Scheme: "https", Host: r.name.RegistryStr(), Path: "/v2/" + q.repo.RepositoryStr() + q.path}
+func (r *registry) url(q request, scheme string) *url.URL {
+	u := url.URL{Host: r.name.RegistryStr(), Path: "/v2/" + q.repo.RepositoryStr() + q.path}
 	if q.at != nil {
 		u = *q.at
 	}
 	// A registry behind a proxy may not know that it is spoken to with TLS, and points to itself without.
 	if strings.EqualFold(u.Host, r.name.RegistryStr()) {
-		u.Scheme = "https"
-		if pr := r.challenge.Load(); pr != nil && pr.Insecure {
-			u.Scheme = "http"
-		}
+		u.Scheme = scheme
 	}
 	if len(q.query) > 0 {
 		query := u.Query()
@@ -149,8 +149,8 @@ func sessionName(repo name.Repository, scope string) string {
 	return repo.RepositoryStr() + ":" + scope
 }
 
-// session returns the client for a repository, and makes it for the first.
-func (c *Client) session(ctx context.Context, r *registry, repo name.Repository, scope string) (*http.Client, error) {
+// session returns the session with a repository, and begins it for the first.
+func (c *Client) session(ctx context.Context, r *registry, repo name.Repository, scope string) (*session, error) {
 	r.mu.Lock()
 	s := r.sessions[sessionName(repo, scope)]
 	if s == nil {
@@ -167,22 +167,26 @@ func (c *Client) session(ctx context.Context, r *registry, repo name.Repository,
 	}
 	defer func() { s.turn <- struct{}{} }()
 	if s.client != nil {
-		return s.client, nil
+		return s, nil
 	}
-	authenticated, err := c.authenticate(ctx, r, repo, scope)
-	if err != nil {
-		return nil, err
-	}
-	s.client = &http.Client{Transport: authenticated, CheckRedirect: redirect}
-	return s.client, nil
-}
-
-// authenticate asks once per registry how, and once per repository and scope for a token.
-func (c *Client) authenticate(ctx context.Context, r *registry, repo name.Repository, scope string) (http.RoundTripper, error) {
 	pr, err := c.ping(ctx, r)
 	if err != nil {
 		return nil, err
 	}
+	authenticated, err := c.authenticate(ctx, r, repo, scope, pr)
+	if err != nil {
+		return nil, err
+	}
+	s.scheme = "https"
+	if pr.Insecure {
+		s.scheme = "http"
+	}
+	s.client = &http.Client{Transport: authenticated, CheckRedirect: redirect}
+	return s, nil
+}
+
+// authenticate asks for a token where the registry wants one.
+func (c *Client) authenticate(ctx context.Context, r *registry, repo name.Repository, scope string, pr *challenge) (http.RoundTripper, error) {
 	found, err := authn.Resolve(ctx, c.o.Keychain, repo)
 	if err != nil {
 		return nil, refuse("the credentials for %s cannot be read from the docker configuration", repo.RegistryStr())
@@ -212,7 +216,7 @@ func (c *Client) token(ctx context.Context, r *registry, found authn.Authenticat
 	return token, nil
 }
 
-// ping asks a registry how it wants to be authenticated to.
+// ping asks a registry how it wants to be authenticated to, once.
 func (c *Client) ping(ctx context.Context, r *registry) (*challenge, error) {
 	select {
 	case <-r.turn:
@@ -223,26 +227,38 @@ func (c *Client) ping(ctx context.Context, r *registry) (*challenge, error) {
 	if pr := r.challenge.Load(); pr != nil {
 		return pr, nil
 	}
-	var below http.RoundTripper = c.wire
-	if !c.plain(r.name.RegistryStr()) {
-		below = tlsOnly{c.wire}
-	}
+	below := &pinging{wire: c.wire, plain: c.plain(r.name.RegistryStr())}
 	pr, err := transport.Ping(ctx, r.name, below)
 	if err != nil {
+		if without := below.without.Load(); without != nil && errors.Is(err, http.ErrSchemeMismatch) {
+			return nil, *without // that it does not speak TLS is not what is wrong
+		}
 		return nil, err
 	}
 	r.challenge.Store(pr)
 	return pr, nil
 }
 
-// tlsOnly keeps a ping from also trying without TLS, as it does for hosts whose names or addresses look local.
-type tlsOnly struct{ *wire }
+// pinging keeps a ping from also trying without TLS where that may not be, as it does for hosts whose names or addresses look local. Where
+// it may be, it keeps why that failed.
+type pinging struct {
+	*wire
+	plain   bool
+	without atomic.Pointer[error]
+}
 
 var errTLSOnly = errors.New("without TLS it is not tried; name it as a plain registry where that is wanted")
 
-func (t tlsOnly) RoundTrip(in *http.Request) (*http.Response, error) {
-	if in.URL.Scheme != "https" {
+func (p *pinging) RoundTrip(in *http.Request) (*http.Response, error) {
+	if in.URL.Scheme == "https" {
+		return p.wire.RoundTrip(in)
+	}
+	if !p.plain {
 		return nil, errTLSOnly
 	}
-	return t.wire.RoundTrip(in)
+	resp, err := p.wire.RoundTrip(in)
+	if err != nil {
+		p.without.Store(&err)
+	}
+	return resp, err
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // ErrNoKey is for a named key that Vault does not have.
-var ErrNoKey = errors.New("Vault has no such key; the first rotation makes it") //nolint:staticcheck // Vault is a name
+var ErrNoKey = errors.New("there is no such key in Vault; the first rotation makes it")
 
 // ErrReplaced is for a version with another public half than it had: the key was deleted and made again, or Vault was restored from an
 // old copy.

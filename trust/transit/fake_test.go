@@ -34,7 +34,7 @@ type vault struct {
 	keys   map[string]*fakeKey
 	tokens map[string]*fakeToken
 
-	oldRotate  bool // answer a rotation without the key, as before 1.14
+	oldRotate  bool // answer a rotation without the key, as older releases do
 	batchFails bool // answer 400 when an item of a batch fails
 	namespace  string
 

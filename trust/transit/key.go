@@ -119,7 +119,7 @@ func (k *Key) Keys(ctx context.Context) ([]key.Public, error) {
 }
 
 // Rotate makes a version, and the key when there is none. When another process rotates at the same moment, each gets a version that is
-// newer than those before; where Vault does not answer a rotation with the key (before 1.14), both may get the newer one.
+// newer than those before; with a release that does not answer a rotation with the key, both may get the newer one.
 //
 // After an error that is no refusal, a version may have been made.
 func (k *Key) Rotate(ctx context.Context) (key.Public, error) {
@@ -184,7 +184,7 @@ func (k *Key) make(ctx context.Context, latest int) (*key.Public, error) {
 	}
 	s, err := k.accept(e.Data)
 	if err != nil || s.settings.Latest <= latest {
-		return nil, err
+		return nil, nil // it was made; reading the key tells what it is, or what is wrong
 	}
 	made := s.newest()
 	return &made, nil
@@ -348,7 +348,9 @@ func (k *Key) Retire(ctx context.Context, least int) error {
 		}
 		// Another process may have raised a minimum since it was read; were it lowered by this, that one sees it when its trim is refused.
 		if s.settings.MinDecryption < least || s.settings.MinEncryption < least {
-			raised := map[string]int{"min_decryption_version": max(least, s.settings.MinDecryption), "min_encryption_version": max(least, s.settings.MinEncryption)}
+			decryption := max(least, s.settings.MinDecryption)
+			encryption := max(decryption, s.settings.MinEncryption) // Vault wants it not to be lower
+			raised := map[string]int{"min_decryption_version": decryption, "min_encryption_version": encryption}
 			r := request{doing: fmt.Sprintf("retire the versions of %s below %d", k.name, least), method: http.MethodPost, path: path + "/config", body: raised}
 			_, last = k.c.do(ctx, r, "update")
 		} else {

@@ -19,7 +19,7 @@ import (
 func TestATransitKeyIsAKeyStore(t *testing.T) {
 	for name, set := range map[string]func(*vault){
 		"now":                             func(*vault) {},
-		"before 1.14":                     func(v *vault) { v.oldRotate = true },
+		"an older release":                func(v *vault) { v.oldRotate = true },
 		"with 400 for a batch that fails": func(v *vault) { v.batchFails = true },
 		"with a namespace":                func(v *vault) { v.namespace = "team/a" },
 	} {
@@ -423,6 +423,7 @@ func TestRetireDestroysAndNeverLowers(t *testing.T) {
 		{3, 0, 0, 3, [3]int{3, 3, 3}},
 		{2, 5, 1, 4, [3]int{4, 5, 4}},
 		{5, 5, 2, 3, [3]int{5, 5, 3}},
+		{5, 0, 0, 3, [3]int{5, 5, 3}},
 		{5, 5, 5, 3, [3]int{5, 5, 5}},
 	} {
 		fake.inside(func() {
@@ -437,6 +438,22 @@ func TestRetireDestroysAndNeverLowers(t *testing.T) {
 	}
 	if err := k.Retire(t.Context(), 7); err == nil || mins() != [3]int{5, 5, 5} {
 		t.Errorf("retiring all: %v, %v", mins(), err)
+	}
+}
+
+func TestVersionsBelowAMinimumAreNotListed(t *testing.T) {
+	fake := newVault()
+	k := openKey(t, serve(t, fake), "images")
+	for range 5 {
+		rotate(t, k)
+	}
+	for _, c := range []struct{ decryption, encryption, least int }{{1, 0, 1}, {2, 0, 2}, {1, 3, 3}, {4, 5, 5}} {
+		fake.inside(func() {
+			fake.keys["images"].minDecryption, fake.keys["images"].minEncryption = c.decryption, c.encryption
+		})
+		if got := versions(t, k); len(got) != 6-c.least || got[0] != c.least {
+			t.Errorf("%+v: it lists %v", c, got)
+		}
 	}
 }
 

@@ -171,6 +171,17 @@ func (l *AppRole) login(ctx context.Context, c *Client) (*session, error) {
 
 func (l *AppRole) changed(*session) bool { return false }
 
+const stolen = "if nobody unwrapped it on purpose, somebody on the way has the secret id: revoke it, and give a new one"
+
+// wasUnwrapped adds what it can mean that Vault refuses a wrapping token.
+func wasUnwrapped(err error) error {
+	var answered *Error
+	if errors.As(err, &answered) && !transient(answered.Status) {
+		return fmt.Errorf("%w; %s", err, stolen)
+	}
+	return err
+}
+
 // unwrap gets the secret id that a wrapping token stands for, which works once. Before, it makes sure that the token stands for a secret
 // id of this mount: whoever unwrapped it on the way could have wrapped something else.
 func (l *AppRole) unwrap(ctx context.Context, c *Client, wrapping secret) (secret, error) {
@@ -179,14 +190,13 @@ func (l *AppRole) unwrap(ctx context.Context, c *Client, wrapping secret) (secre
 	if l.wrapping.reveal() == wrapping.reveal() && l.unwrapped != nil {
 		return l.unwrapped, nil
 	}
-	const stolen = "if nobody unwrapped it on purpose, somebody on the way has the secret id: revoke it, and give a new one"
 	looked := request{doing: "look up the wrapped secret id", method: http.MethodPost, path: "sys/wrapping/lookup",
 		body: map[string]string{"token": wrapping.reveal()}, secrets: []secret{wrapping}}
 	var wrapped struct {
 		CreationPath string `json:"creation_path"`
 	}
 	if err := c.ask(ctx, looked, &wrapped); err != nil {
-		return nil, fmt.Errorf("%w; %s", err, stolen)
+		return nil, wasUnwrapped(err)
 	}
 	if want := regexp.MustCompile(`^auth/` + regexp.QuoteMeta(or(l.Mount, "approle")) + `/role/[^/]+/secret-id$`); !want.MatchString(wrapped.CreationPath) {
 		return nil, fmt.Errorf("the wrapping token in %s stands for an answer of %q, which is not that of a new secret id; %s", l.SecretIDFile, excerpt(wrapped.CreationPath), stolen)
@@ -196,7 +206,7 @@ func (l *AppRole) unwrap(ctx context.Context, c *Client, wrapping secret) (secre
 		SecretID string `json:"secret_id"`
 	}
 	if err := c.ask(ctx, unwrap, &got); err != nil {
-		return nil, fmt.Errorf("%w; %s", err, stolen)
+		return nil, wasUnwrapped(err)
 	}
 	if !printable(got.SecretID) {
 		return nil, errors.New("unwrap the secret id: there is none in Vault's answer")

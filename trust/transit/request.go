@@ -225,13 +225,13 @@ func follow(from, location string) (string, error) {
 	if err != nil || location == "" {
 		return "", fmt.Errorf("%w: it redirects to what is no URL", errAnswer)
 	}
-	if next.Path != old.Path || next.RawQuery != "" || next.User != nil {
+	if next.EscapedPath() != old.EscapedPath() || next.RawQuery != "" || next.User != nil {
 		return "", fmt.Errorf("%w: it redirects to another path, on %s", errAnswer, next.Host)
 	}
 	if next.Scheme != old.Scheme && next.Scheme != "https" || next.Scheme == "http" && !onThisMachine(next.Hostname()) {
 		return "", fmt.Errorf("%w: it redirects to %s without TLS", errAnswer, next.Host)
 	}
-	return next.String(), nil
+	return (&url.URL{Scheme: next.Scheme, Host: next.Host, Path: old.Path}).String(), nil
 }
 
 func (c *Client) roundTrip(ctx context.Context, r request, target string, body []byte) (*answer, error) {

@@ -118,9 +118,11 @@ func (c *Client) attempt(a *attempt) {
 	}
 	c.mu.Unlock()
 	close(a.done)
-	select {
-	case c.changed <- struct{}{}:
-	default:
+	if a.err == nil { // else the loop keeps its pause
+		select {
+		case c.changed <- struct{}{}:
+		default:
+		}
 	}
 }
 

@@ -56,7 +56,7 @@ type Options struct {
 	Login Login
 	// Timeout of one attempt, 10 s without it.
 	Timeout time.Duration
-	// Patience with one request, with all its attempts; 30 s without it.
+	// Patience with one request: an attempt does not begin after it. 30 s without it.
 	Patience time.Duration
 	// UserAgent is holdfast-trust without it.
 	UserAgent string
@@ -253,7 +253,7 @@ func readFile(path string, limit int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	text, err := io.ReadAll(io.LimitReader(file, int64(limit)+1))
 	if err != nil {
 		return nil, err
