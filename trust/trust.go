@@ -84,7 +84,7 @@ func (s *Service) stores() (images, lists key.Store, err error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("keys.vault: %w", err)
 		}
-		s.closers = append(s.closers, func() error { client.Close(); return nil })
+		s.closers = append(s.closers, client.Close)
 		if images, err = client.Key(v.Mount, names.Images); err != nil {
 			return nil, nil, err
 		}
