@@ -84,7 +84,7 @@ func (s *Service) stores() (images, lists key.Store, err error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("keys.vault: %w", err)
 		}
-		s.closers = append(s.closers, func() error { client.Close(); return nil })
+		s.closers = append(s.closers, client.Close)
 		if images, err = client.Key(v.Mount, names.Images); err != nil {
 			return nil, nil, err
 		}
@@ -200,6 +200,7 @@ func (s *Service) addSign(mux *http.ServeMux, registry *prometheus.Registry) (*a
 	if err != nil {
 		return nil, err
 	}
+	rules.Logger = s.Logger
 	tokens, err := access.OpenTokens(s.Settings.Access.Tokens)
 	if err != nil {
 		return nil, err
@@ -215,6 +216,9 @@ func (s *Service) addSign(mux *http.ServeMux, registry *prometheus.Registry) (*a
 		return nil, err
 	}
 	s.closers = append(s.closers, log.Close)
+	if report.Torn > 0 {
+		s.Logger.Warn("the audit log ended in the middle of a line, for which no answer went out", "bytes", report.Torn)
+	}
 	if report.Damage != nil {
 		s.Logger.Error("the audit log is damaged, and goes on in a new segment", "error", report.Damage)
 	}

@@ -126,7 +126,7 @@ func (r *recovery) orderly(ctx context.Context) error {
 		return err
 	}
 	old := ids(rec, next.Version)
-	if rec, err = r.rotation.Revoke(ctx, old...); err != nil {
+	if _, err = r.rotation.Revoke(ctx, old...); err != nil {
 		return err
 	}
 	dead := time.Now().Add(r.rotation.Timing.Poll)

@@ -135,7 +135,9 @@ func (s *Sign) refuse(w http.ResponseWriter, entry audit.Entry, err error) {
 	known := &access.Error{Status: http.StatusServiceUnavailable, Client: "the request could not be served", Cause: err}
 	_ = errors.As(err, &known)
 	entry.Outcome, entry.Reason = audit.Refused, known.Error()
-	if !s.log(entry) {
+	if known.Status == http.StatusTooManyRequests {
+		s.Outcomes.WithLabelValues("limited").Inc() // and no entry, of which a flood would fill the disk
+	} else if !s.log(entry) {
 		known = &access.Error{Status: http.StatusServiceUnavailable, Client: noLog, Cause: err}
 	}
 	if known.RetryAfter > 0 {
