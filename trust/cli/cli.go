@@ -45,7 +45,7 @@ func Main(ctx context.Context, o Options, args []string) int {
 	root.PersistentFlags().StringVar(&a.config, "config", "", "the configuration, a YAML file")
 	root.PersistentFlags().StringVar(&a.data, "data", "", "the folder of keys, state, tokens and audit log (default holdfast-trust, or what the configuration says)")
 	root.PersistentFlags().StringVar(&a.level, "log-level", "info", "debug, info, warn or error")
-	root.AddCommand(a.serveCommand(), a.keysCommand(), a.credentialsCommand(), a.signCommand(), a.verifyCommand(), a.imagesCommand(), a.resignCommand(), a.recoverCommand(), a.inventoryCommand(),
+	root.AddCommand(a.serveCommand(), a.keysCommand(), a.credentialsCommand(), a.signCommand(), a.verifyCommand(), a.imagesCommand(), a.resignCommand(), a.recoverCommand(), a.inventoryCommand(), a.collectCommand(),
 		a.syncCommand(), a.selftestCommand(), a.auditCommand(), a.versionCommand())
 	root.SetIn(o.In)
 	root.SetOut(o.Out)

@@ -210,6 +210,28 @@ func TestARecoveryReplacesKeysAndSignatures(t *testing.T) {
 	}
 }
 
+func TestSignaturesByKeysThatAreGoneAreDeleted(t *testing.T) {
+	p := newPlace(t)
+	p.serve()
+	p.env["HOLDFAST_TRUST_TOKEN"] = strings.TrimSpace(p.must("ci-credentials", "add", "ci"))
+	stale, kept := p.push("app/web"), p.push("app/web")
+	p.must("sign", "--url", p.url, stale, kept)
+	p.must("keys", "revoke", "images/1")
+	time.Sleep(1100 * time.Millisecond) // until the service has noticed
+	p.must("sign", "--url", p.url, kept)
+	collect := []string{"collect", "--keys", p.url + "/v1/keys", "--pin", p.path("pin.pem"), p.registry + "/app/web"}
+	tag := strings.ReplaceAll(stale, "@sha256:", ":sha256-") + ".sig"
+	if out := p.must(append(collect, "--dry-run")...); !strings.Contains(out, "would delete "+tag) || !strings.Contains(out, "1 signatures count, 1 are by keys that are gone") {
+		t.Errorf("a dry run prints %s", out)
+	}
+	if out := p.must(collect...); !strings.Contains(out, "deleted "+tag) {
+		t.Errorf("it prints %s", out)
+	}
+	if code, out := p.verify(kept); code != cli.ExitDone {
+		t.Errorf("what counts is %d %s", code, out)
+	}
+}
+
 func TestWhatIsMissingIsSaidBeforeAnythingChanges(t *testing.T) {
 	p := newPlace(t)
 	for want, args := range map[string][]string{
