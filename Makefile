@@ -13,7 +13,7 @@ INEFFASSIGN := github.com/gordonklaus/ineffassign@v0.2.0
 
 export CGO_ENABLED = 0
 
-.PHONY: run build test cc unit peers e2e lint fuzz bench dist manifest image clean
+.PHONY: run build test cc registry unit peers e2e lint fuzz bench dist manifest image clean
 
 run: ## build and start a node in this folder
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/holdfast
@@ -35,7 +35,10 @@ unit: cc ## fast, hermetic tests of every room, with the race detector
 peers: ## the real peers of the tests, built once into a cache outside the tree
 	$(GO) run ./e2e/peer/build
 
-e2e: build peers ## the built programs against real peers; one package after the other, for some measure time
+registry: # the tests of trust run the one that Debian has
+	@command -v docker-registry >/dev/null || { apt-get update -qq && apt-get install -y -qq docker-registry; }
+
+e2e: build peers registry ## the built programs against real peers; one package after the other, for some measure time
 	$(GO) test -tags e2e -p 1 -timeout 30m -count 1 -v ./e2e/...
 
 lint:

@@ -28,6 +28,7 @@ type process struct {
 	name string   // of the program and of its log
 	path string   // of its binary
 	args []string // without the program's name
+	env  []string // NAME=value, beside what environ returns
 	dir  string   // is its working folder, its home, and where its log is
 
 	mu   sync.Mutex
@@ -54,7 +55,7 @@ func (p *process) start() error {
 	}
 	defer func() { _ = log.Close() }() // the process has its own
 	cmd := exec.Command(p.path, p.args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, environ(p.dir), log, log
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, append(environ(p.dir), p.env...), log, log
 	if err := startTied(cmd); err != nil {
 		return fmt.Errorf("starting %s: %w", p.name, err)
 	}

@@ -7,13 +7,21 @@ import (
 )
 
 // Program is a program that runs beside a cluster, such as a controller under test. It works in the cluster's folder and keeps its log
-// there, over several starts.
+// there, over several starts. Like the cluster's own, it dies with the process that started it.
 type Program struct{ process *process }
 
 // Program returns a program that Start starts. Names are unique in a cluster.
 func (c *Cluster) Program(name, path string, args ...string) *Program {
-	return &Program{&process{name: name, path: path, args: args, dir: c.dir}}
+	return NewProgram(c.dir, name, path, args...)
 }
+
+// NewProgram returns a program that needs no cluster, such as a registry. It works in dir, which must exist, and names are unique there.
+func NewProgram(dir, name, path string, args ...string) *Program {
+	return &Program{&process{name: name, path: path, args: args, dir: dir}}
+}
+
+// Setenv adds variables, written NAME=value, to those of the next start. A program has none of the test's own but PATH.
+func (p *Program) Setenv(variables ...string) { p.process.env = append(p.process.env, variables...) }
 
 // Start starts it.
 func (p *Program) Start() error { return p.process.start() }

@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"go/parser"
@@ -61,6 +62,24 @@ func Build(ctx context.Context, name string) (string, error) {
 		}
 	}
 	return dir, nil
+}
+
+// Source returns the folder with the source of a module that e2e/peers/<name> requires, in the version that it does, for the files
+// beside its code: manifests and the like. It may not be written to.
+func Source(ctx context.Context, name, module string) (string, error) {
+	dir, err := find(filepath.Join("e2e", "peers", name))
+	if err != nil {
+		return "", err
+	}
+	out, err := run(ctx, dir, "go", "mod", "download", "-json", module)
+	if err != nil {
+		return "", fmt.Errorf("finding the source of peer %s: %w", name, err)
+	}
+	var found struct{ Dir string }
+	if err := json.Unmarshal(out, &found); err != nil || found.Dir == "" {
+		return "", fmt.Errorf("finding the source of peer %s: go mod download says %q", name, out)
+	}
+	return found.Dir, nil
 }
 
 // Executable returns the path of a command in a folder that Build returned.
@@ -144,7 +163,7 @@ func compile(ctx context.Context, module, dir string) error {
 		args = append(args, strings.Split(strings.TrimSpace(string(flags)), "\n")...)
 	}
 	for _, c := range commands {
-		if err := run(ctx, module, "go", append(args, "-o", Executable(dir, c.name), c.pkg)...); err != nil {
+		if _, err := run(ctx, module, "go", append(args, "-o", Executable(dir, c.name), c.pkg)...); err != nil {
 			return err
 		}
 	}
@@ -185,14 +204,15 @@ func commands(file string) ([]command, error) {
 // flagsFile is the optional file of a peer's module with arguments for go build, one a line.
 const flagsFile = "flags"
 
-func run(ctx context.Context, dir, name string, args ...string) error {
+// run returns what the command wrote to its standard output.
+func run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false -mod=readonly")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
+		return nil, fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
 	}
-	return nil
+	return stdout.Bytes(), nil
 }
