@@ -150,7 +150,7 @@ func adapted(file string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	var documents []string
 	for decoder := utilyaml.NewYAMLOrJSONDecoder(f, 4096); ; {
 		var o unstructured.Unstructured
