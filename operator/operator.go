@@ -121,9 +121,9 @@ func (op *Operator) makeManager(context.Context) error {
 	op.manager, err = ctrl.NewManager(op.config, ctrl.Options{
 		Scheme: scheme,
 		Logger: logr.FromSlogHandler(op.o.Logger.Handler()),
-		Cache:  cache.Options{ByObject: deliver.CacheOptions(op.o.DeliveryNamespaces), DefaultTransform: cache.TransformStripManagedFields()},
+		Cache:  cache.Options{ByObject: deliver.CacheOptions(op.o.Sidecar.ClassesObject, op.o.DeliveryNamespaces), DefaultTransform: cache.TransformStripManagedFields()},
 		// Reading one of these through the cache would list and hold all of the cluster's.
-		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.Pod{}, &corev1.Namespace{},
+		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}, &corev1.Pod{}, &corev1.Namespace{},
 			&admissionregistrationv1.MutatingWebhookConfiguration{}}}},
 		Metrics:                       metricsserver.Options{BindAddress: op.o.MetricsAddr},
 		HealthProbeBindAddress:        op.o.ProbeAddr,
@@ -210,7 +210,8 @@ func (op *Operator) addDelivery(ctx context.Context) error {
 		return err
 	}
 	classes := &delivery{registry: op.registry, report: op.reporter.SetUsage, namespaces: map[string]map[class.Key]deliver.Count{}}
-	c := &deliver.Controller{Client: op.manager.GetClient(), Cache: op.manager.GetCache(), Live: op.manager.GetAPIReader(), Builder: op.builder, Namespaces: op.o.DeliveryNamespaces,
+	c := &deliver.Controller{Client: op.manager.GetClient(), Cache: op.manager.GetCache(), Live: op.manager.GetAPIReader(), Builder: op.builder,
+		Object: op.o.Sidecar.ClassesObject, Namespaces: op.o.DeliveryNamespaces,
 		Checker: checkers(op.o.Checkers)[v1alpha1.AgentTelegraf], Owner: owner, Classes: classes, Recorder: op.recorder, Logger: op.o.Logger,
 		Grace: deliver.DefaultGrace, Now: time.Now}
 	return c.Setup(op.manager, op.changes.out, ctrlmetrics.Registry)

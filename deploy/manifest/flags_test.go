@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/operator"
 	"github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
 	"github.com/holdfast-telemetry/holdfast/operator/cli"
+	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 )
 
 func TestOperatorTakesTheManifestsFlags(t *testing.T) {
@@ -29,6 +30,9 @@ func TestOperatorTakesTheManifestsFlags(t *testing.T) {
 	if got.ClassesSecret != "holdfast-operator-classes" || got.TLSSecret != "holdfast-operator-tls" || got.Namespace != operatorName ||
 		got.WebhookName != operatorName || got.ServiceName != operatorName {
 		t.Errorf("names %+v", got)
+	}
+	if got.Sidecar.ClassesObject != sidecar.InSecret {
+		t.Errorf("classes are delivered in a %s, which the rules do not let the operator write", got.Sidecar.ClassesObject)
 	}
 	if got.Checkers[v1alpha1.AgentTelegraf] != "unix:/checker/check.sock" {
 		t.Errorf("checkers %v", got.Checkers)

@@ -30,6 +30,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/holdfast-telemetry/holdfast/deploy/manifest"
+	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 )
 
 const nodes = "holdfast-operator-nodes"
@@ -150,5 +151,9 @@ func TestNodesPodsAreAsTightAsHostMetricsAllow(t *testing.T) {
 	}
 	if _, ok := pod.Labels["class.holdfast.dev/default"]; !ok || pod.Labels["sidecar.holdfast.dev/injected"] != "true" {
 		t.Error("nothing asks the operator for the class")
+	}
+	sources := pod.Spec.Volumes[0].Projected.Sources
+	if s := sources[len(sources)-1]; s.Secret == nil || s.Secret.Name != sidecar.ClassesName || sidecar.ClassesIn(pod.Labels) != sidecar.InSecret {
+		t.Errorf("the class is read from %+v; labels %v", s, pod.Labels)
 	}
 }

@@ -166,6 +166,7 @@ var variants = [][]string{
 	{"--set", "certManager.enabled=true,certManager.issuerRef.name=corp,certManager.issuerRef.kind=ClusterIssuer"},
 	{"--set", "injectionMode=opt-in,excludeNamespaces={a,b},webhook.failurePolicy=Fail,webhook.onInvalid=deny,recheck.mode=evict"},
 	{"--set", "delivery.namespaces={a,b},daemonset.enabled=true,daemonset.namespace=nodes,daemonset.createNamespace=true"},
+	{"--set", "delivery.object=ConfigMap,delivery.namespaces={a},daemonset.enabled=true,daemonset.namespace=nodes"},
 	{"--set", "daemonset.enabled=true,daemonset.hostNetwork=false,daemonset.kubelet.nodesProxy=always,daemonset.kubelet.labelInclude={app}"},
 	{"--set", "istio.enabled=true,istio.image=a/b:1,istio.watchConfig=poll,istio.resources.limits.memory=1Gi"},
 	{"--set", "classes.existingSecret=mine,classes.referencedSecrets={tokens}"},
@@ -183,6 +184,7 @@ func TestMistypedValueIsRefused(t *testing.T) {
 		"replicaCounts=3":                                     "replicaCounts",
 		"sidecar.imge=x":                                      "imge",
 		"recheck.mode=evcit":                                  "recheck",
+		"delivery.object=configmap":                           "delivery",
 		"image.digest=latest":                                 "digest",
 		"webhook.timeoutSeconds=31":                           "timeoutSeconds",
 		"daemonset.kubelet.nodeProxy=no":                      "nodeProxy",
@@ -225,26 +227,70 @@ func TestEvictionRightComesWithEvictionOnly(t *testing.T) {
 	}
 }
 
-func TestListedNamespacesReplaceTheClusterWideRightOnSecrets(t *testing.T) {
-	docs, err := render(t, "--set", "delivery.namespaces={a,b}")
+// What is delivered decides on the rights: with ConfigMaps, none on Secrets outside the operator's namespace.
+func TestListedNamespacesReplaceTheClusterWideRight(t *testing.T) {
+	for object, resource := range map[string]string{"Secret": "secrets", "ConfigMap": "configmaps"} {
+		docs, err := render(t, "--set", "delivery.namespaces={a,b},delivery.object="+object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if role := clusterRole(t, docs); grants(role, "secrets") || grants(role, "configmaps") {
+			t.Errorf("%s: the ClusterRole still has a rule for Secrets or ConfigMaps", object)
+		}
+		var in []string
+		for _, d := range docs {
+			if r, ok := d.Object.(*rbacv1.Role); ok && strings.HasSuffix(r.Name, "-delivery") {
+				in = append(in, r.Namespace)
+				if len(r.Rules) != 1 || !byName(r.Rules[0], resource) {
+					t.Errorf("%s: rules in %s: %+v", object, r.Namespace, r.Rules)
+				}
+			}
+		}
+		if !slices.Equal(in, []string{"a", "b"}) {
+			t.Errorf("%s: roles in %v", object, in)
+		}
+	}
+}
+
+func TestDeliveryInConfigMapsNeedsNoRightOnSecretsOfOtherNamespaces(t *testing.T) {
+	docs, err := render(t, "--set", "delivery.object=ConfigMap,daemonset.enabled=true,daemonset.namespace=nodes")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if grants(clusterRole(t, docs), "secrets") {
-		t.Error("the ClusterRole still has a rule for Secrets")
+	role := clusterRole(t, docs)
+	if grants(role, "secrets") || !slices.ContainsFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return byName(r, "configmaps") }) {
+		t.Errorf("rules %+v", role.Rules)
 	}
-	var in []string
 	for _, d := range docs {
-		if r, ok := d.Object.(*rbacv1.Role); ok && strings.HasSuffix(r.Name, "-delivery") {
-			in = append(in, r.Namespace)
-			if len(r.Rules) != 1 || !slices.Equal(r.Rules[0].ResourceNames, []string{"holdfast-classes"}) {
-				t.Errorf("rules in %s: %+v", r.Namespace, r.Rules)
-			}
+		if r, ok := d.Object.(*rbacv1.Role); ok && r.Namespace != "holdfast-operator" {
+			t.Errorf("a Role in %s: %+v", r.Namespace, r.Rules)
 		}
 	}
-	if !slices.Equal(in, []string{"a", "b"}) {
-		t.Errorf("roles in %v", in)
+	if args := operatorArgs(t, docs); !slices.Contains(args, "--delivery-object=ConfigMap") {
+		t.Errorf("arguments %v", args)
 	}
+	pod := manifest.Find[*appsv1.DaemonSet](docs, "holdfast-operator-nodes").Spec.Template
+	sources := pod.Spec.Volumes[0].Projected.Sources
+	if s := sources[len(sources)-1]; s.Secret != nil || s.ConfigMap == nil || s.ConfigMap.Name != "holdfast-classes" || pod.Labels["sidecar.holdfast.dev/classes-in"] != "ConfigMap" {
+		t.Errorf("the nodes' pods read %+v; labels %v", s, pod.Labels)
+	}
+}
+
+// A release from before the value was there has it nowhere, and an upgrade with --reuse-values takes the release's values for all.
+func TestWithoutAWordTextsAreDeliveredInSecrets(t *testing.T) {
+	docs, err := render(t, "--set", "delivery.object=null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(clusterRole(t, docs).Rules, func(r rbacv1.PolicyRule) bool { return byName(r, "secrets") }) || !slices.Contains(operatorArgs(t, docs), "--delivery-object=Secret") {
+		t.Error("texts are not delivered in Secrets")
+	}
+}
+
+// byName says whether a rule grants what delivery needs of one object by name, and nothing else.
+func byName(r rbacv1.PolicyRule, resource string) bool {
+	return slices.Equal(r.Resources, []string{resource}) && slices.Equal(r.ResourceNames, []string{"holdfast-classes"}) &&
+		slices.Equal(r.Verbs, []string{"get", "list", "watch", "create", "patch", "update", "delete"})
 }
 
 func clusterRole(t *testing.T, docs []manifest.Document) *rbacv1.ClusterRole {

@@ -3,19 +3,28 @@
 package operator_test
 
 import (
+	"context"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/holdfast-telemetry/holdfast/e2e/kube"
+	"github.com/holdfast-telemetry/holdfast/e2e/operator"
+	"github.com/holdfast-telemetry/holdfast/operator/class"
 )
 
 // What people wished for of telegraf-operator, by the numbers of its issues. 118 is in scrape_test.go, 81 in classes_test.go, 129 in
-// unharmed_test.go. 123, a configuration in ConfigMaps where Secrets may not be made, is not fulfilled: there is no such mode.
+// unharmed_test.go.
 
 // 136: Jobs never ended, for the sidecar of one did not.
 func TestWish136JobsEnd(t *testing.T) {
@@ -148,6 +157,157 @@ func TestWish82TagsFromElsewhere(t *testing.T) {
 	c := create(t, in, pod)
 	accepted(t, c.Pod)
 	tagged(t, c, map[string]string{"pod": "p", "app": "web", "owner": "a b", "site": "hall 7"})
+}
+
+// 123: configuration in a ConfigMap, where no Secret may be made.
+func TestWish123ClassesInConfigMaps(t *testing.T) {
+	c := ownCluster(t, 0)
+	in := c.Namespace(t, nil)
+	forbidSecrets(t, c, in)
+	file := filepath.Join(t.TempDir(), "points")
+	classes := map[string]string{"default": *versioned(file, 0)}
+	old, secret := servedBySecret(t, c, classes)
+
+	op := install(t, c, operator.Options{Manifest: chartWith(t, "delivery.object=ConfigMap"), Classes: classes})
+	pod, err := c.Client().CoreV1().Pods(in).Create(t.Context(), annotated("p", "inputs", memory), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if from := classesFrom(pod); !slices.Equal(from, []string{"ConfigMap holdfast-classes"}) || pod.Labels["sidecar.holdfast.dev/classes-in"] != "ConfigMap" {
+		t.Fatalf("the pod mounts %q; labels %v", from, pod.Labels)
+	}
+	m := awaitConfigMap(t, c, in, `"v0"`)
+	if len(m.OwnerReferences) != 1 || m.OwnerReferences[0].Name != "clustertelegrafclasses.holdfast.dev" || m.Labels["app.kubernetes.io/managed-by"] != "holdfast-operator" {
+		t.Errorf("the ConfigMap's owners are %v, its labels %v", m.OwnerReferences, m.Labels)
+	}
+	a := newAgent(t, c, pod, telegrafPath(t))
+	a.refresh(t)
+	a.start(t)
+	a.awaitFile(t, file, "version=v0", 20*time.Second)
+
+	putClassIn(t, c, "default", *versioned(file, 1))
+	awaitConfigMap(t, c, in, `"v1"`)
+	awaitTime(t, 20*time.Second, "the pod's label followed", func(ctx context.Context) error {
+		p, err := c.Client().CoreV1().Pods(in).Get(ctx, "p", metav1.GetOptions{})
+		if err == nil && classLabel(p, "default") != class.Hash([]byte(*versioned(file, 1))) {
+			err = fmt.Errorf("the label is %s", classLabel(p, "default"))
+		}
+		return err
+	})
+	a.refresh(t)
+	a.awaitFile(t, file, "version=v1", 20*time.Second)
+	if err := c.Client().CoreV1().ConfigMaps(in).Delete(t.Context(), m.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	awaitConfigMap(t, c, in, `"v1"`)
+
+	secrets, err := c.Client().CoreV1().Secrets(in).List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(secrets.Items) > 0 {
+		t.Errorf("%v; there are Secrets: %+v", err, secrets.Items)
+	}
+	if mayTouchSecrets(t, c, in) {
+		t.Error("the operator may write Secrets")
+	}
+	// What was injected when Secrets were delivered keeps what it has, and its label says so.
+	kept, err := c.Client().CoreV1().Secrets(old.Namespace).Get(t.Context(), secret.Name, metav1.GetOptions{})
+	if err != nil || kept.ResourceVersion != secret.ResourceVersion {
+		t.Errorf("%v; the Secret from before is %+v", err, kept)
+	}
+	if p, err := c.Client().CoreV1().Pods(old.Namespace).Get(t.Context(), old.Name, metav1.GetOptions{}); err != nil || classLabel(p, "default") != classLabel(old, "default") {
+		t.Errorf("%v; the labels of the pod from before are %v", err, p.Labels)
+	}
+	if _, err := c.Client().CoreV1().ConfigMaps(old.Namespace).Get(t.Context(), "holdfast-classes", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("a ConfigMap that nobody mounts: %v", err)
+	}
+	if log := op.Replicas[0].Log(); strings.Contains(log, "forbidden") || strings.Count(log, "until they are created anew") != 1 {
+		t.Errorf("the operator wrote:\n%s", tail(log, 6000))
+	}
+}
+
+// forbidSecrets has the API server refuse every Secret of a namespace.
+func forbidSecrets(t *testing.T, c *kube.Cluster, namespace string) {
+	t.Helper()
+	quotas := c.Client().CoreV1().ResourceQuotas(namespace)
+	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "no-secrets"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"secrets": resource.MustParse("0")}}}
+	if _, err := quotas.Create(t.Context(), quota, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, func() error {
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "holdfast-classes"}}
+		_, err := c.Client().CoreV1().Secrets(namespace).Create(t.Context(), secret, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if !apierrors.IsForbidden(err) {
+			return fmt.Errorf("Secrets are not refused yet: %v", err)
+		}
+		return nil
+	})
+}
+
+// servedBySecret makes a namespace with a pod that an operator which delivers Secrets has served, and ends that operator.
+func servedBySecret(t *testing.T, c *kube.Cluster, classes map[string]string) (old *corev1.Pod, secret *corev1.Secret) {
+	t.Helper()
+	op := install(t, c, operator.Options{Classes: classes})
+	in := c.Namespace(t, nil)
+	old, err := c.Client().CoreV1().Pods(in).Create(t.Context(), annotated("p", "inputs", memory), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if from := classesFrom(old); !slices.Equal(from, []string{"Secret holdfast-classes"}) {
+		t.Fatalf("the pod mounts %q", from)
+	}
+	awaitDelivered(t, c, in, "default", "v0")
+	op.Stop()
+	if secret, err = c.Client().CoreV1().Secrets(in).Get(t.Context(), "holdfast-classes", metav1.GetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// It has the address of the operator that has ended.
+	if err := c.Client().AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(t.Context(), "holdfast-operator", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return old, secret
+}
+
+// classesFrom are the Secrets and ConfigMaps among the sources of a sidecar's configuration.
+func classesFrom(pod *corev1.Pod) (all []string) {
+	for _, v := range pod.Spec.Volumes {
+		if v.Name != "telegraf-config" {
+			continue
+		}
+		for _, s := range v.Projected.Sources {
+			if s.Secret != nil {
+				all = append(all, "Secret "+s.Secret.Name)
+			}
+			if s.ConfigMap != nil {
+				all = append(all, "ConfigMap "+s.ConfigMap.Name)
+			}
+		}
+	}
+	return all
+}
+
+// awaitConfigMap returns the ConfigMap of classes of a namespace once its class default has these words.
+func awaitConfigMap(t *testing.T, c *kube.Cluster, namespace, words string) (m *corev1.ConfigMap) {
+	t.Helper()
+	awaitTime(t, 30*time.Second, "the ConfigMap had "+words, func(ctx context.Context) (err error) {
+		if m, err = c.Client().CoreV1().ConfigMaps(namespace).Get(ctx, "holdfast-classes", metav1.GetOptions{}); err == nil && !strings.Contains(m.Data["default.conf"], words) {
+			err = fmt.Errorf("the ConfigMap has %q", m.Data)
+		}
+		return err
+	})
+	return m
+}
+
+// mayTouchSecrets asks the API server whether the operator has any right on the Secret that it would deliver.
+func mayTouchSecrets(t *testing.T, c *kube.Cluster, namespace string) bool {
+	t.Helper()
+	return slices.ContainsFunc([]string{"get", "list", "watch", "create", "patch", "update", "delete"}, func(verb string) bool {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: "system:serviceaccount:holdfast-operator:holdfast-operator",
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Resource: "secrets", Name: "holdfast-classes"}}}
+		answer, err := c.Client().AuthorizationV1().SubjectAccessReviews().Create(t.Context(), review, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.Status.Allowed
+	})
 }
 
 // 45: more than one Telegraf, each with outputs of its own.

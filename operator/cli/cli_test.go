@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/operator"
 	"github.com/holdfast-telemetry/holdfast/operator/cli"
+	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -98,6 +99,13 @@ func TestAPreviewIsThePod(t *testing.T) {
 	var pod corev1.Pod
 	if err := yaml.Unmarshal([]byte(r.out), &pod); err != nil || len(pod.Spec.InitContainers) != 1 || !strings.HasPrefix(r.out, "---\n# Pod shop/p\n") || !strings.Contains(r.out, "future: 1") {
 		t.Errorf("%v: it prints %s", err, r.out)
+	}
+}
+
+func TestAPreviewHasTheKindThatIsDelivered(t *testing.T) {
+	r := preview(t, asking, "-f", "-", "-o", "pod", "--delivery-object=ConfigMap")
+	if !strings.Contains(r.out, "configMap:") || strings.Contains(r.out, "secret:") || !strings.Contains(r.out, "sidecar.holdfast.dev/classes-in: ConfigMap") {
+		t.Errorf("it prints %s", r.out)
 	}
 }
 
@@ -251,7 +259,7 @@ func TestWithoutFlagsTheDefaultsAreThose(t *testing.T) {
 	}
 	o := r.ran
 	if o.Deny || !o.LeaderElection || o.Recheck != "report" || o.MemoryLimit != 64<<20 || o.Sidecar.Class != "default" || o.Sidecar.Sidecar.Image != cli.DefaultImage || o.Sidecar.Sidecar.Mode != "" ||
-		o.Sidecar.Sidecar.Resources.Limits.Memory().String() != "200Mi" || o.ClassesSecret != "" || o.CertDir != "" {
+		o.Sidecar.Sidecar.Resources.Limits.Memory().String() != "200Mi" || o.ClassesSecret != "" || o.Sidecar.ClassesObject != sidecar.InSecret || o.CertDir != "" {
 		t.Errorf("it runs with %+v", o)
 	}
 }
@@ -263,6 +271,7 @@ func TestABadFlagIsNamed(t *testing.T) {
 		"--recheck-interval=0s":             "--recheck-interval is a duration above zero",
 		"--memory-limit=much":               `--memory-limit "much" is not a size, such as 64Mi`,
 		"--sidecar-mode=x":                  `--sidecar-mode "x" is not understood: it is auto, native or container`,
+		"--delivery-object=configmap":       `--delivery-object "configmap" is not understood: it is Secret or ConfigMap`,
 		"--sidecar-agent=x":                 `--sidecar-agent "x" is not understood: it is telegraf or holdfast`,
 		"--telegraf-watch-config=x":         `--telegraf-watch-config "x" is not understood: it is notify, poll or off`,
 		"--istio-telegraf-watch-config=x":   `--istio-telegraf-watch-config "x" is not understood: it is notify, poll or off`,

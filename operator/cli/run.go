@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/operator/annotation"
 	"github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
 	"github.com/holdfast-telemetry/holdfast/operator/recheck"
+	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 )
 
 // DefaultImage is the image of sidecars. It is the newest release that the tests run.
@@ -28,7 +29,7 @@ const DefaultImage = "docker.io/library/telegraf:1.39.1"
 type runFlags struct {
 	o operator.Options
 
-	mode, agent               string
+	mode, agent, object       string
 	holdfastChecker           string
 	watch, istioWatch         string
 	checker, recheck, invalid string
@@ -102,6 +103,7 @@ func (f *runFlags) addSidecar(fs *pflag.FlagSet) {
 	fs.StringVar(&d.HoldfastImage, "holdfast-image", "", "`image` of sidecars whose agent is holdfast")
 	fs.StringVar(&f.agent, "sidecar-agent", "telegraf", "`telegraf or holdfast`, where neither class nor pod says")
 	fs.StringVar(&f.mode, "sidecar-mode", "auto", "`auto, native or container`, where neither class nor pod says")
+	fs.StringVar(&f.object, "delivery-object", string(sidecar.InSecret), "what pods have the texts of their classes from: `Secret or ConfigMap`; a ConfigMap is no place for credentials")
 	fs.StringVar(&f.watch, "telegraf-watch-config", "notify", "how agents notice a change of their files: `notify, poll or off`; Telegraf polls unless it is off")
 	fs.BoolVar(&d.Internal, "enable-default-internal-plugin", false, "collect the agents' own metrics unless a pod says otherwise")
 	fs.BoolVar(&d.Istio, "enable-istio-injection", false, "give pods with Istio's proxy a sidecar that scrapes it")
@@ -193,6 +195,11 @@ func (f *runFlags) sidecar(fail func(string, ...any)) (notes []string) {
 	case v1alpha1.AgentTelegraf, v1alpha1.AgentHoldfast:
 	default:
 		fail("--sidecar-agent %q is not understood: it is telegraf or holdfast", f.agent)
+	}
+	switch d.ClassesObject = sidecar.ClassesObject(f.object); d.ClassesObject {
+	case sidecar.InSecret, sidecar.InConfigMap:
+	default:
+		fail("--delivery-object %q is not understood: it is Secret or ConfigMap", f.object)
 	}
 	d.Sidecar.WatchConfig = watchWord("telegraf-watch-config", f.watch, v1alpha1.WatchOff, fail)
 	d.IstioSidecar.WatchConfig = watchWord("istio-telegraf-watch-config", f.istioWatch, "", fail)

@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,16 @@ func TestCacheKeepsWhatIsToldOfAPod(t *testing.T) {
 	}
 }
 
+func TestCacheKeepsWhatAPodMountsItsClassesFrom(t *testing.T) {
+	pod := injected("p", map[string]string{"c": "1"})
+	pod.Labels[sidecar.ClassesInLabel] = string(sidecar.InConfigMap)
+	for kind, want := range map[sidecar.ClassesObject]bool{sidecar.InSecret: false, sidecar.InConfigMap: true} {
+		if c := (&Controller{Object: kind}); c.serves(stripped(t, pod)) != want {
+			t.Errorf("a controller that delivers in a %s serves a pod that mounts a ConfigMap: %v", kind, !want)
+		}
+	}
+}
+
 func TestPodsShareTheirTexts(t *testing.T) {
 	a, b := stripped(t, injected("a", map[string]string{"c": strings.Clone("hash")})), stripped(t, injected("b", map[string]string{"c": strings.Clone("hash")}))
 	if unsafe.StringData(a.Labels["class.holdfast.dev/c"]) != unsafe.StringData(b.Labels["class.holdfast.dev/c"]) {
@@ -100,14 +111,14 @@ func TestSharedTextsAreBounded(t *testing.T) {
 // held is a cache with these objects.
 type held struct {
 	client.Reader
-	secret *metav1.PartialObjectMetadata
+	object *metav1.PartialObjectMetadata
 	pods   []metav1.PartialObjectMetadata
 }
 
 func (h held) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
 	out := into.(*metav1.PartialObjectMetadata)
-	if out.Kind == "Secret" && h.secret != nil {
-		*out = *h.secret
+	if h.object != nil && out.Kind == h.object.Kind {
+		*out = *h.object
 		return nil
 	}
 	return apierrors.NewNotFound(corev1.Resource("secrets"), key.Name)
@@ -119,8 +130,8 @@ func (h held) List(_ context.Context, into client.ObjectList, _ ...client.ListOp
 }
 
 func delivered(pairs string) *metav1.PartialObjectMetadata {
-	s := secretMeta()
-	s.Namespace, s.Name = "n", sidecar.ClassesSecret
+	s := objectMeta(sidecar.InSecret)
+	s.Namespace, s.Name = "n", sidecar.ClassesName
 	s.Labels, s.Annotations = map[string]string{ManagedBy: ManagedByValue}, map[string]string{deliveredAnnotation: pairs}
 	return s
 }
@@ -130,17 +141,35 @@ func TestLabelsFollowWhatWasDelivered(t *testing.T) {
 	other, refused := injected("other", map[string]string{"e": "1"}), injected("refused", map[string]string{"c": "1"})
 	refused.Labels[sidecar.InjectedLabel] = "false"
 	secret := delivered("c=2,d=1")
-	c := &Controller{Cache: held{secret: secret, pods: []metav1.PartialObjectMetadata{*old, *current, *other, *refused}}}
+	c := &Controller{Object: sidecar.InSecret, Cache: held{object: secret, pods: []metav1.PartialObjectMetadata{*old, *current, *other, *refused}}}
 	got := c.outdated(t.Context(), secret)
 	if len(got) != 1 || got[0].Name != "old" {
 		t.Errorf("outdated are %v, want the pod old", got)
 	}
-	if labels := news(old, deliveredTo(secret)); len(labels) != 1 || labels["class.holdfast.dev/c"] != "2" {
+	if labels := c.news(old, deliveredTo(secret)); len(labels) != 1 || labels["class.holdfast.dev/c"] != "2" {
 		t.Errorf("its labels become %v", labels)
 	}
 	secret.Labels = nil
 	if got := c.outdated(t.Context(), secret); len(got) != 0 {
 		t.Errorf("%v follow a Secret that the operator has not made", got)
+	}
+}
+
+func TestCacheAsksForWhatIsDeliveredByItsNameAlone(t *testing.T) {
+	for _, kind := range []sidecar.ClassesObject{sidecar.InSecret, sidecar.InConfigMap} {
+		var asked []string
+		for o, by := range CacheOptions(kind, []string{"a", "b"}) {
+			if o.GetObjectKind().GroupVersionKind().Kind == "Pod" {
+				continue
+			}
+			asked = append(asked, o.GetObjectKind().GroupVersionKind().Kind+" "+by.Field.String())
+			if len(by.Namespaces) != 2 {
+				t.Errorf("%s: it asks in %v", kind, by.Namespaces)
+			}
+		}
+		if want := []string{string(kind) + " metadata.name=holdfast-classes"}; !slices.Equal(asked, want) {
+			t.Errorf("it asks for %q, want %q", asked, want)
+		}
 	}
 }
 
@@ -167,7 +196,7 @@ func TestPodThatWaitsForATextIsServedAtOnce(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			q := &later{requests: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())}
 			defer q.ShutDown()
-			c := &Controller{Cache: held{secret: tt.secret}}
+			c := &Controller{Object: sidecar.InSecret, Cache: held{object: tt.secret}}
 			c.podEvents().Create(t.Context(), event.CreateEvent{Object: injected("p", map[string]string{"c": "1"})}, q)
 			if q.now != tt.now || q.soon != tt.soon {
 				t.Errorf("at once %d, later %d; want %d and %d", q.now, q.soon, tt.now, tt.soon)

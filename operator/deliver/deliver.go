@@ -1,14 +1,18 @@
 // Package deliver brings the classes' texts to where sidecars read them, and keeps account of who has what.
 //
-// In each namespace with injected pods there is one Secret, sidecar.ClassesSecret, with the texts of the classes that those pods have.
+// In each namespace with injected pods there is one object, sidecar.ClassesName, with the texts of the classes that those pods have. It
+// is a Secret, or a ConfigMap where no Secret may be made; the operator has to do with one of the two kinds only.
 // It follows from what is observed, never from an event alone, namespace by namespace: what fails in one does not stop another, and is
 // tried again. A text that is refused never gets here; the last good one stays. Every pod carries the hash of each of its classes in a
 // label, which follows what was delivered, so one query tells which pods have the newest text. Labels and annotations are written
 // through the pod's status: the right to do that does not include changing what a pod runs.
 //
-// The Secrets belong to the resource definition of ClusterTelegrafClass. They outlive the operator, whose absence must not take a
+// The objects belong to the resource definition of ClusterTelegrafClass. They outlive the operator, whose absence must not take a
 // running sidecar's outputs away, and go when the definition goes. A class that no pod of a namespace has any more is taken out of its
-// Secret after Grace.
+// object after Grace.
+//
+// A pod that mounts an object of the other kind, since it was injected before the kind was changed, goes on with what that has: such an
+// object is neither written nor deleted, the pod's labels stay, and it counts as one without the newest text from the next change on.
 package deliver
 
 import (
@@ -58,9 +62,11 @@ type Count struct{ Pods, Current int }
 type Controller struct {
 	// Client writes.
 	Client client.Client
+	// Object is what texts are delivered in.
+	Object sidecar.ClassesObject
 	// Namespaces are those that classes are delivered to; none means all.
 	Namespaces []string
-	// Cache has what CacheOptions says. A manager's client is no such reader: it asks the API server for pods and Secrets.
+	// Cache has what CacheOptions says. A manager's client is no such reader: it asks the API server for pods and what is delivered.
 	Cache client.Reader
 	// Live reads from the API server.
 	Live    client.Reader
@@ -69,7 +75,7 @@ type Controller struct {
 	Builder *sidecar.Builder
 	// Checker says whether Telegraf accepts a pod's raw inputs; nil when there is none to ask.
 	Checker agent.Checker
-	// Owner is the definition that owns the Secrets.
+	// Owner is the definition that owns what is delivered.
 	Owner    metav1.OwnerReference
 	Recorder record.EventRecorder
 	Logger   *slog.Logger
@@ -101,7 +107,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"namespace", "class", "current"}),
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "holdfast_operator_writes_total",
-			Help: "Objects written, by kind: secret, pod.",
+			Help: "Objects written, by kind: secret, configmap, pod.",
 		}, []string{"kind"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "holdfast_operator_delivery_failures_total",
@@ -112,7 +118,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-// podMeta, podMetaList and secretMeta ask a client for metadata alone.
+// podMeta and podMetaList ask a client for metadata alone.
 func podMeta() *metav1.PartialObjectMetadata {
 	o := &metav1.PartialObjectMetadata{}
 	o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
@@ -123,10 +129,4 @@ func podMetaList() *metav1.PartialObjectMetadataList {
 	l := &metav1.PartialObjectMetadataList{}
 	l.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
 	return l
-}
-
-func secretMeta() *metav1.PartialObjectMetadata {
-	o := &metav1.PartialObjectMetadata{}
-	o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-	return o
 }

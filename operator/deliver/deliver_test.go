@@ -1,6 +1,7 @@
 package deliver_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,22 @@ type cluster struct {
 	writes []string
 }
 
-func newCluster(objects ...client.Object) *cluster {
+func newCluster(objects ...client.Object) *cluster { return newClusterOf(sidecar.InSecret, objects...) }
+
+// ofEachKind tests what holds whatever texts are delivered in.
+func ofEachKind(t *testing.T, test func(t *testing.T, kind sidecar.ClassesObject)) {
+	for _, kind := range []sidecar.ClassesObject{sidecar.InSecret, sidecar.InConfigMap} {
+		t.Run(string(kind), func(t *testing.T) { test(t, kind) })
+	}
+}
+
+// newClusterOf is one whose controller delivers in objects of a kind, and whose pods mount those.
+func newClusterOf(kind sidecar.ClassesObject, objects ...client.Object) *cluster {
+	for _, o := range objects {
+		if p, ok := o.(*corev1.Pod); ok && kind == sidecar.InConfigMap {
+			p.Labels[sidecar.ClassesInLabel] = string(kind)
+		}
+	}
 	c := &cluster{classes: &texts{all: map[string]string{}, counts: map[string]map[string]deliver.Count{}}, metrics: prometheus.NewRegistry(),
 		events: record.NewFakeRecorder(100), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	write := func(kind, namespace string) error {
@@ -81,8 +97,11 @@ func newCluster(objects ...client.Object) *cluster {
 	}
 	c.Client = fake.NewClientBuilder().WithObjects(objects...).WithInterceptorFuncs(interceptor.Funcs{
 		Apply: func(ctx context.Context, under client.WithWatch, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
-			named := o.(interface{ GetNamespace() *string })
-			if err := write("secret", *named.GetNamespace()); err != nil {
+			named := o.(interface {
+				GetNamespace() *string
+				GetKind() *string
+			})
+			if err := write(strings.ToLower(*named.GetKind()), *named.GetNamespace()); err != nil {
 				return err
 			}
 			return under.Apply(ctx, o, opts...)
@@ -101,7 +120,7 @@ func newCluster(objects ...client.Object) *cluster {
 			return under.Patch(ctx, o, patch)
 		},
 	}).Build()
-	c.Controller = &deliver.Controller{Client: c.Client, Cache: c.Client, Live: c.Client, Classes: c.classes, Recorder: c.events, Logger: slog.New(slog.DiscardHandler),
+	c.Controller = &deliver.Controller{Client: c.Client, Cache: c.Client, Live: c.Client, Classes: c.classes, Recorder: c.events, Logger: slog.New(slog.DiscardHandler), Object: kind,
 		Owner: metav1.OwnerReference{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition", Name: "clustertelegrafclasses.holdfast.dev", UID: "1"},
 		Grace: grace, Now: func() time.Time { return c.now }}
 	c.Register(c.metrics)
@@ -135,22 +154,52 @@ func (c *cluster) look(t *testing.T, namespace string) (again time.Duration) {
 	return again
 }
 
-// delivered is the data of a namespace's Secret; nil without one.
+// delivered is the data of a namespace's object; nil without one.
 func (c *cluster) delivered(t *testing.T, namespace string) map[string]string {
 	t.Helper()
-	secret := &corev1.Secret{}
-	err := c.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: sidecar.ClassesSecret}, secret)
+	all := map[string]string{}
+	o := c.get(t, namespace)
+	switch o := o.(type) {
+	case *corev1.Secret:
+		for key, text := range o.Data {
+			all[key] = string(text)
+		}
+	case *corev1.ConfigMap:
+		maps.Copy(all, o.Data)
+		for key, text := range o.BinaryData {
+			all[key] = string(text)
+		}
+	default:
+		return nil
+	}
+	return all
+}
+
+// get returns what is delivered to a namespace: a Secret or ConfigMap; nil when there is none.
+func (c *cluster) get(t *testing.T, namespace string) client.Object {
+	t.Helper()
+	o := object(c.Object, namespace, nil)
+	err := c.Get(t.Context(), client.ObjectKeyFromObject(o), o)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[string]string{}
-	for key, text := range secret.Data {
-		all[key] = string(text)
+	return o
+}
+
+// object is one with the name of what is delivered, and this data.
+func object(kind sidecar.ClassesObject, namespace string, data map[string]string) client.Object {
+	meta := metav1.ObjectMeta{Namespace: namespace, Name: sidecar.ClassesName}
+	if kind == sidecar.InConfigMap {
+		return &corev1.ConfigMap{ObjectMeta: meta, Data: data}
 	}
-	return all
+	o := &corev1.Secret{ObjectMeta: meta, Data: map[string][]byte{}}
+	for key, text := range data {
+		o.Data[key] = []byte(text)
+	}
+	return o
 }
 
 func (c *cluster) want(t *testing.T, namespace string, files map[string]string) {
@@ -161,31 +210,30 @@ func (c *cluster) want(t *testing.T, namespace string, files map[string]string) 
 }
 
 func TestClassesAreDeliveredAndStamped(t *testing.T) {
-	c := newCluster(pod("a", "old", "default=old"), pod("a", "new", "default=hash-1", "team=x"), pod("b", "other", "team=hash-2"))
-	c.classes.all = map[string]string{"default": "1", "team": "2", "unused": "3"}
-	c.look(t, "a")
-	c.want(t, "a", map[string]string{"default.conf": "1", "team.conf": "2"})
-	c.want(t, "b", nil)
-	if want := []string{"secret a", "pod a/new", "pod a/old"}; !slices.Equal(c.writes, want) {
-		t.Errorf("the writes are %q, want %q", c.writes, want)
-	}
-	p := &corev1.Pod{}
-	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "a", Name: "old"}, p); err != nil || p.Labels["class.holdfast.dev/default"] != "hash-1" {
-		t.Errorf("%v; the labels are %v", err, p.Labels)
-	}
-	secret := &corev1.Secret{}
-	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "a", Name: sidecar.ClassesSecret}, secret); err != nil {
-		t.Fatal(err)
-	}
-	if len(secret.OwnerReferences) != 1 || secret.Labels[deliver.ManagedBy] != deliver.ManagedByValue || secret.Annotations["sidecar.holdfast.dev/classes"] != "default=hash-1,team=hash-2" {
-		t.Errorf("the Secret is %+v", secret.ObjectMeta)
-	}
-	if got := c.classes.counts["a"]; got["default"] != (deliver.Count{Pods: 2, Current: 2}) || got["team"] != (deliver.Count{Pods: 1, Current: 1}) {
-		t.Errorf("the counts are %v", got)
-	}
-	if again := c.look(t, "a"); again != 0 || len(c.writes) > 0 {
-		t.Errorf("a second look writes %q, and asks for another after %s", c.writes, again)
-	}
+	ofEachKind(t, func(t *testing.T, kind sidecar.ClassesObject) {
+		c := newClusterOf(kind, pod("a", "old", "default=old"), pod("a", "new", "default=hash-1", "team=x"), pod("b", "other", "team=hash-2"))
+		c.classes.all = map[string]string{"default": "1", "team": "2", "unused": "3"}
+		c.look(t, "a")
+		c.want(t, "a", map[string]string{"default.conf": "1", "team.conf": "2"})
+		c.want(t, "b", nil)
+		if want := []string{strings.ToLower(string(kind)) + " a", "pod a/new", "pod a/old"}; !slices.Equal(c.writes, want) {
+			t.Errorf("the writes are %q, want %q", c.writes, want)
+		}
+		p := &corev1.Pod{}
+		if err := c.Get(t.Context(), client.ObjectKey{Namespace: "a", Name: "old"}, p); err != nil || p.Labels["class.holdfast.dev/default"] != "hash-1" {
+			t.Errorf("%v; the labels are %v", err, p.Labels)
+		}
+		o := c.get(t, "a")
+		if len(o.GetOwnerReferences()) != 1 || o.GetLabels()[deliver.ManagedBy] != deliver.ManagedByValue || o.GetAnnotations()["sidecar.holdfast.dev/classes"] != "default=hash-1,team=hash-2" {
+			t.Errorf("the %s is %+v", kind, o)
+		}
+		if got := c.classes.counts["a"]; got["default"] != (deliver.Count{Pods: 2, Current: 2}) || got["team"] != (deliver.Count{Pods: 1, Current: 1}) {
+			t.Errorf("the counts are %v", got)
+		}
+		if again := c.look(t, "a"); again != 0 || len(c.writes) > 0 {
+			t.Errorf("a second look writes %q, and asks for another after %s", c.writes, again)
+		}
+	})
 }
 
 func TestOnlyWhatDiffersIsStamped(t *testing.T) {
@@ -211,24 +259,26 @@ func TestAChangeOfAClassIsDelivered(t *testing.T) {
 }
 
 func TestAClassThatIsGoneKeepsItsText(t *testing.T) {
-	c := newCluster(pod("a", "p", "default=hash-1", "team=hash-2"))
-	c.classes.all = map[string]string{"default": "1", "team": "2"}
-	c.look(t, "a")
-	delete(c.classes.all, "team")
-	c.classes.all["default"] = "3"
-	c.look(t, "a")
-	c.want(t, "a", map[string]string{"default.conf": "3", "team.conf": "2"})
-	if got := c.classes.counts["a"]["team"]; got != (deliver.Count{Pods: 1}) {
-		t.Errorf("the count is %v: a text that is unknown is nobody's newest", got)
-	}
-	if c.look(t, "a"); len(c.writes) > 0 {
-		t.Errorf("a second look writes %q", c.writes)
-	}
-	// Another leader does not know the text either.
-	next := newCluster()
-	next.Client, next.Controller.Client, next.Cache, next.Live, next.classes.all = c.Client, c.Client, c.Client, c.Client, c.classes.all
-	next.look(t, "a")
-	next.want(t, "a", map[string]string{"default.conf": "3", "team.conf": "2"})
+	ofEachKind(t, func(t *testing.T, kind sidecar.ClassesObject) {
+		c := newClusterOf(kind, pod("a", "p", "default=hash-1", "team=hash-2"))
+		c.classes.all = map[string]string{"default": "1", "team": "2"}
+		c.look(t, "a")
+		delete(c.classes.all, "team")
+		c.classes.all["default"] = "3"
+		c.look(t, "a")
+		c.want(t, "a", map[string]string{"default.conf": "3", "team.conf": "2"})
+		if got := c.classes.counts["a"]["team"]; got != (deliver.Count{Pods: 1}) {
+			t.Errorf("the count is %v: a text that is unknown is nobody's newest", got)
+		}
+		if c.look(t, "a"); len(c.writes) > 0 {
+			t.Errorf("a second look writes %q", c.writes)
+		}
+		// Another leader does not know the text either.
+		next := newClusterOf(kind)
+		next.Client, next.Controller.Client, next.Cache, next.Live, next.classes.all = c.Client, c.Client, c.Client, c.Client, c.classes.all
+		next.look(t, "a")
+		next.want(t, "a", map[string]string{"default.conf": "3", "team.conf": "2"})
+	})
 }
 
 func TestAClassThatNoPodHasGoesAfterTheGrace(t *testing.T) {
@@ -253,47 +303,50 @@ func TestAClassThatNoPodHasGoesAfterTheGrace(t *testing.T) {
 	}
 }
 
-func TestASecretThatNoPodNeedsGoesAfterTheGraceWhoeverLeads(t *testing.T) {
-	c := newCluster(pod("a", "p", "default=hash-1"))
-	c.classes.all["default"] = "1"
-	c.look(t, "a")
-	if err := c.Delete(t.Context(), pod("a", "p")); err != nil {
-		t.Fatal(err)
-	}
-	next := newCluster()
-	next.Client, next.Controller.Client, next.Cache, next.Live, next.classes.all = c.Client, c.Client, c.Client, c.Client, c.classes.all
-	if again := next.look(t, "a"); again != grace {
-		t.Fatalf("a new leader looks again after %s, want %s", again, grace)
-	}
-	next.want(t, "a", map[string]string{"default.conf": "1"})
-	next.now = next.now.Add(grace)
-	next.look(t, "a")
-	next.want(t, "a", nil)
-	if got := next.Remembered(); len(got) > 0 {
-		t.Errorf("it remembers %q", got)
-	}
+func TestWhatNoPodNeedsGoesAfterTheGraceWhoeverLeads(t *testing.T) {
+	ofEachKind(t, func(t *testing.T, kind sidecar.ClassesObject) {
+		c := newClusterOf(kind, pod("a", "p", "default=hash-1"))
+		c.classes.all["default"] = "1"
+		c.look(t, "a")
+		if err := c.Delete(t.Context(), pod("a", "p")); err != nil {
+			t.Fatal(err)
+		}
+		next := newClusterOf(kind)
+		next.Client, next.Controller.Client, next.Cache, next.Live, next.classes.all = c.Client, c.Client, c.Client, c.Client, c.classes.all
+		if again := next.look(t, "a"); again != grace {
+			t.Fatalf("a new leader looks again after %s, want %s", again, grace)
+		}
+		next.want(t, "a", map[string]string{"default.conf": "1"})
+		next.now = next.now.Add(grace)
+		next.look(t, "a")
+		next.want(t, "a", nil)
+		if got := next.Remembered(); len(got) > 0 {
+			t.Errorf("it remembers %q", got)
+		}
+	})
 }
 
-func TestAForeignSecretIsLeftAlone(t *testing.T) {
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: sidecar.ClassesSecret}, Data: map[string][]byte{"x": []byte("y")}}
-	c := newCluster(pod("a", "p", "default=hash-1"), secret)
-	c.classes.all["default"] = "1"
-	request := reconcile.Request{NamespacedName: client.ObjectKey{Name: "a"}}
-	if _, err := c.Reconcile(t.Context(), request); !errors.Is(err, deliver.ErrForeignSecret) {
-		t.Errorf("the error is %v", err)
-	}
-	c.want(t, "a", map[string]string{"x": "y"})
-	if got := testutil.ToFloat64(collector(t, c, "holdfast_operator_delivery_failures_total")); got != 1 {
-		t.Errorf("%v failures are counted", got)
-	}
-	if err := c.Delete(t.Context(), pod("a", "p")); err != nil {
-		t.Fatal(err)
-	}
-	c.now = c.now.Add(2 * grace)
-	if _, err := c.Reconcile(t.Context(), request); !errors.Is(err, deliver.ErrForeignSecret) {
-		t.Errorf("without a pod, the error is %v", err)
-	}
-	c.want(t, "a", map[string]string{"x": "y"})
+func TestAForeignObjectIsLeftAlone(t *testing.T) {
+	ofEachKind(t, func(t *testing.T, kind sidecar.ClassesObject) {
+		c := newClusterOf(kind, pod("a", "p", "default=hash-1"), object(kind, "a", map[string]string{"x": "y"}))
+		c.classes.all["default"] = "1"
+		request := reconcile.Request{NamespacedName: client.ObjectKey{Name: "a"}}
+		if _, err := c.Reconcile(t.Context(), request); !errors.Is(err, deliver.ErrForeign) || !strings.Contains(err.Error(), "the "+string(kind)+" holdfast-classes of the namespace is not the operator's") {
+			t.Errorf("the error is %v", err)
+		}
+		c.want(t, "a", map[string]string{"x": "y"})
+		if got := testutil.ToFloat64(collector(t, c, "holdfast_operator_delivery_failures_total")); got != 1 {
+			t.Errorf("%v failures are counted", got)
+		}
+		if err := c.Delete(t.Context(), pod("a", "p")); err != nil {
+			t.Fatal(err)
+		}
+		c.now = c.now.Add(2 * grace)
+		if _, err := c.Reconcile(t.Context(), request); !errors.Is(err, deliver.ErrForeign) {
+			t.Errorf("without a pod, the error is %v", err)
+		}
+		c.want(t, "a", map[string]string{"x": "y"})
+	})
 }
 
 // collector is one metric of a cluster, summed up.
@@ -316,13 +369,13 @@ func collector(t *testing.T, c *cluster, name string) prometheus.Collector {
 
 func TestANamespaceThatGoesIsForgotten(t *testing.T) {
 	secrets := schema.GroupResource{Resource: "secrets"}
-	terminating := apierrors.NewForbidden(secrets, sidecar.ClassesSecret, errors.New("the namespace is being terminated"))
+	terminating := apierrors.NewForbidden(secrets, sidecar.ClassesName, errors.New("the namespace is being terminated"))
 	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
 	for name, failure := range map[string]error{"terminating": terminating, "gone": apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "a")} {
 		c := newCluster(pod("a", "p", "default=hash-1"))
 		c.classes.all["default"] = "1"
 		c.look(t, "a")
-		if err := c.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: sidecar.ClassesSecret}}); err != nil {
+		if err := c.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: sidecar.ClassesName}}); err != nil {
 			t.Fatal(err)
 		}
 		c.fail = func(string) error { return failure }
@@ -391,34 +444,35 @@ func TestOnePodThatCannotBeStampedStopsNoOther(t *testing.T) {
 	}
 }
 
-func TestClassesThatFitNoSecretTogetherAreAnErrorOfTheNamespace(t *testing.T) {
-	c := newCluster(pod("a", "p", "default=x", "team=x"))
-	c.classes.all = map[string]string{"default": strings.Repeat("x", 600<<10), "team": strings.Repeat("y", 600<<10)}
-	_, err := c.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKey{Name: "a"}})
-	if !errors.Is(err, deliver.ErrTooLarge) || len(c.events.Events) != 1 || !strings.Contains(err.Error(), "default.conf 614400, team.conf 614400") || len(c.writes) > 0 {
-		t.Errorf("it writes %q; the error is %v", c.writes, err)
-	}
+func TestClassesThatFitNoObjectTogetherAreAnErrorOfTheNamespace(t *testing.T) {
+	ofEachKind(t, func(t *testing.T, kind sidecar.ClassesObject) {
+		c := newClusterOf(kind, pod("a", "p", "default=x", "team=x"))
+		c.classes.all = map[string]string{"default": strings.Repeat("x", 600<<10), "team": strings.Repeat("y", 600<<10)}
+		_, err := c.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKey{Name: "a"}})
+		if !errors.Is(err, deliver.ErrTooLarge) || len(c.events.Events) != 1 || !strings.Contains(err.Error(), "a "+string(kind)+" has at most 1048576 bytes, and they have 1228800 (default.conf 614400, team.conf 614400)") || len(c.writes) > 0 {
+			t.Errorf("it writes %q; the error is %v", c.writes, err)
+		}
+	})
 }
 
-func TestASecretThatSomebodyChangesIsMendedAndOneThatIsDeletedComesBack(t *testing.T) {
-	c := newCluster(pod("a", "p", "default=hash-1"))
-	c.classes.all["default"] = "1"
-	c.look(t, "a")
-	secret := &corev1.Secret{}
-	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "a", Name: sidecar.ClassesSecret}, secret); err != nil {
-		t.Fatal(err)
-	}
-	secret.Data["default.conf"] = []byte("x")
-	if err := c.Update(t.Context(), secret); err != nil {
-		t.Fatal(err)
-	}
-	c.look(t, "a")
-	c.want(t, "a", map[string]string{"default.conf": "1"})
-	if err := c.Delete(t.Context(), secret); err != nil {
-		t.Fatal(err)
-	}
-	c.look(t, "a")
-	c.want(t, "a", map[string]string{"default.conf": "1"})
+func TestWhatSomebodyChangesIsMendedAndWhatIsDeletedComesBack(t *testing.T) {
+	ofEachKind(t, func(t *testing.T, kind sidecar.ClassesObject) {
+		c := newClusterOf(kind, pod("a", "p", "default=hash-1"))
+		c.classes.all["default"] = "1"
+		c.look(t, "a")
+		o := object(kind, "a", map[string]string{"default.conf": "x"})
+		o.SetLabels(map[string]string{deliver.ManagedBy: deliver.ManagedByValue})
+		if err := c.Update(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		c.look(t, "a")
+		c.want(t, "a", map[string]string{"default.conf": "1"})
+		if err := c.Delete(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		c.look(t, "a")
+		c.want(t, "a", map[string]string{"default.conf": "1"})
+	})
 }
 
 func TestACacheKeepsWhatIsUsed(t *testing.T) {
@@ -466,4 +520,62 @@ func TestARefusedPodAndItsOwnerAreTold(t *testing.T) {
 	if len(got) != 2 {
 		t.Errorf("%d events are told, want one on the young pod and one on its owner", len(got))
 	}
+}
+
+func TestATextThatIsNotUTF8ReachesAConfigMapUnchanged(t *testing.T) {
+	c := newClusterOf(sidecar.InConfigMap, pod("a", "p", "default=x", "team=x"))
+	c.classes.all = map[string]string{"default": "é", "team": "\xe9"}
+	c.look(t, "a")
+	m := c.get(t, "a").(*corev1.ConfigMap)
+	if !maps.Equal(m.Data, map[string]string{"default.conf": "é"}) || len(m.BinaryData) != 1 || string(m.BinaryData["team.conf"]) != "\xe9" {
+		t.Errorf("the data is %q, the binary data %q", m.Data, m.BinaryData)
+	}
+	c.classes.all = map[string]string{"default": "\xe9", "team": "é"}
+	c.look(t, "a")
+	c.want(t, "a", map[string]string{"default.conf": "\xe9", "team.conf": "é"})
+	// What is kept from another leader is kept as it is.
+	next := newClusterOf(sidecar.InConfigMap)
+	next.Client, next.Controller.Client, next.Cache, next.Live, next.classes.all = c.Client, c.Client, c.Client, c.Client, map[string]string{"team": "2"}
+	next.look(t, "a")
+	next.want(t, "a", map[string]string{"default.conf": "\xe9", "team.conf": "2"})
+}
+
+// A pod that was injected before the kind was changed mounts an object that this controller has no right to write.
+func TestPodsThatMountTheOtherKindKeepWhatTheyHave(t *testing.T) {
+	ofEachKind(t, func(t *testing.T, kind sidecar.ClassesObject) {
+		other := sidecar.InSecret
+		if kind == sidecar.InSecret {
+			other = sidecar.InConfigMap
+		}
+		c := newClusterOf(other, pod("a", "old", "default=hash-1", "team=hash-3"))
+		c.classes.all = map[string]string{"default": "1", "team": "3"}
+		c.look(t, "a")
+
+		var log bytes.Buffer
+		next := newClusterOf(kind)
+		next.Client, next.Controller.Client, next.Cache, next.Live = c.Client, c.Client, c.Client, c.Client
+		next.Logger, next.classes.all = slog.New(slog.NewTextHandler(&log, nil)), c.classes.all
+		fresh := pod("a", "new", "default=hash-1")
+		fresh.Labels[sidecar.ClassesInLabel] = string(kind)
+		if err := c.Create(t.Context(), fresh); err != nil {
+			t.Fatal(err)
+		}
+		next.look(t, "a")
+		next.classes.all["default"] = "2"
+		c.writes = nil
+		next.look(t, "a")
+		if want := []string{strings.ToLower(string(kind)) + " a", "pod a/new"}; !slices.Equal(c.writes, want) {
+			t.Errorf("a change writes %q, want %q", c.writes, want)
+		}
+		next.want(t, "a", map[string]string{"default.conf": "2"})
+		if got := next.classes.counts["a"]; got["default"] != (deliver.Count{Pods: 2, Current: 1}) || got["team"] != (deliver.Count{Pods: 1, Current: 1}) {
+			t.Errorf("the counts are %v", got)
+		}
+		if n := strings.Count(log.String(), "until they are created anew"); n != 1 || !strings.Contains(log.String(), "pods=1") {
+			t.Errorf("it is said %d times: %s", n, &log)
+		}
+		next.now = next.now.Add(2 * grace)
+		next.look(t, "a")
+		c.want(t, "a", map[string]string{"default.conf": "1", "team.conf": "3"})
+	})
 }

@@ -34,13 +34,13 @@ func Strip(o client.Object) client.Object {
 // Notice is what setupNotices runs for a refused pod.
 var Notice = (*Controller).notice
 
-// Follow has the labels of a namespace's pods follow its Secret, as the controller of labels does: pod by pod.
+// Follow has the labels of a namespace's pods follow what it has, as the controller of labels does: pod by pod.
 func (c *Controller) Follow(ctx context.Context, namespace string) error {
-	secret, err := c.secret(ctx, namespace)
-	if err != nil || secret == nil {
+	object, err := c.object(ctx, namespace)
+	if err != nil || object == nil {
 		return err
 	}
-	pods := c.outdated(ctx, secret)
+	pods := c.outdated(ctx, object)
 	slices.SortFunc(pods, func(a, b reconcile.Request) int { return cmp.Compare(a.Name, b.Name) })
 	var failed []error
 	for _, pod := range pods {

@@ -32,7 +32,7 @@ func (c *Controller) setupLabels(m manager.Manager) error {
 	if err != nil {
 		return err
 	}
-	if err := ctl.Watch(source.Kind[client.Object](m.GetCache(), secretMeta(), handler.EnqueueRequestsFromMapFunc(c.outdated))); err != nil {
+	if err := ctl.Watch(source.Kind[client.Object](m.GetCache(), objectMeta(c.Object), handler.EnqueueRequestsFromMapFunc(c.outdated))); err != nil {
 		return err
 	}
 	pods := func(ctx context.Context, o client.Object, q requests) {
@@ -40,8 +40,8 @@ func (c *Controller) setupLabels(m manager.Manager) error {
 		if !ok {
 			return
 		}
-		secret, err := c.secret(ctx, pod.Namespace)
-		if err != nil || len(news(pod, deliveredTo(secret))) > 0 {
+		object, err := c.object(ctx, pod.Namespace)
+		if err != nil || len(c.news(pod, deliveredTo(object))) > 0 {
 			q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(pod)})
 		}
 	}
@@ -54,20 +54,20 @@ func (c *Controller) setupLabels(m manager.Manager) error {
 // requests is a queue of a controller.
 type requests = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// outdated are the pods of a Secret's namespace whose labels say another text than the Secret has.
+// outdated are the pods of an object's namespace whose labels say another text than the object has.
 func (c *Controller) outdated(ctx context.Context, o client.Object) (found []reconcile.Request) {
-	secret, ok := o.(*metav1.PartialObjectMetadata)
+	object, ok := o.(*metav1.PartialObjectMetadata)
 	if !ok {
 		return nil
 	}
-	delivered := deliveredTo(secret)
+	delivered := deliveredTo(object)
 	pods := podMetaList()
-	if err := c.Cache.List(ctx, pods, client.InNamespace(secret.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		c.Logger.Error("listing the pods that a Secret was delivered to", "namespace", secret.Namespace, "error", err)
+	if err := c.Cache.List(ctx, pods, client.InNamespace(object.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		c.Logger.Error("listing the pods that classes were delivered to", "namespace", object.Namespace, "error", err)
 		return nil
 	}
 	for i := range pods.Items {
-		if len(news(&pods.Items[i], delivered)) > 0 {
+		if len(c.news(&pods.Items[i], delivered)) > 0 {
 			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&pods.Items[i])})
 		}
 	}
@@ -75,8 +75,8 @@ func (c *Controller) outdated(ctx context.Context, o client.Object) (found []rec
 }
 
 // news are the labels of a pod that say another text than was delivered, as they should be.
-func news(pod *metav1.PartialObjectMetadata, delivered map[string]string) (labels map[string]string) {
-	for class, hash := range podClasses(pod) {
+func (c *Controller) news(pod *metav1.PartialObjectMetadata, delivered map[string]string) (labels map[string]string) {
+	for class, hash := range c.servedClasses(pod) {
 		if now, ok := delivered[class]; ok && now != hash {
 			if labels == nil {
 				labels = map[string]string{}
@@ -94,32 +94,32 @@ func (c *Controller) label(ctx context.Context, req reconcile.Request) (reconcil
 	if err := c.Cache.Get(ctx, req.NamespacedName, pod, client.UnsafeDisableDeepCopy); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	secret, err := c.secret(ctx, req.Namespace)
+	object, err := c.object(ctx, req.Namespace)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	labels := news(pod, deliveredTo(secret))
+	labels := c.news(pod, deliveredTo(object))
 	if len(labels) == 0 {
 		return reconcile.Result{}, nil
 	}
 	return reconcile.Result{}, c.patchPod(ctx, pod, map[string]any{"labels": labels})
 }
 
-// secret returns the metadata of a namespace's Secret as the cache has it, which is not to be changed; nil when there is none
+// object returns the metadata of what was delivered to a namespace as the cache has it, which is not to be changed; nil when there is none
 // or none of the controller's concern.
-func (c *Controller) secret(ctx context.Context, namespace string) (*metav1.PartialObjectMetadata, error) {
+func (c *Controller) object(ctx context.Context, namespace string) (*metav1.PartialObjectMetadata, error) {
 	if !c.delivers(namespace) {
 		return nil, nil
 	}
-	secret := secretMeta()
-	err := c.Cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: sidecar.ClassesSecret}, secret, client.UnsafeDisableDeepCopy)
+	object := objectMeta(c.Object)
+	err := c.Cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: sidecar.ClassesName}, object, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
-	if secret.DeletionTimestamp != nil {
+	if object.DeletionTimestamp != nil {
 		return nil, nil
 	}
-	return secret, nil
+	return object, nil
 }
 
 // patchPod changes a pod's metadata through its status, so that the right to change the pod itself is not needed. A pod that is gone,
@@ -148,7 +148,11 @@ func (c *Controller) report(namespace string, space *space, pods []metav1.Partia
 		for class, hash := range podClasses(&pods[i]) {
 			n := counts[class]
 			n.Pods++
-			if text, ok := texts[class]; ok && text.Hash == hash {
+			text, ok := texts[class]
+			if !ok && !c.serves(&pods[i]) {
+				text, ok = c.Classes.Text(namespace, class) // which the pod may have got from the other kind of object
+			}
+			if ok && text.Hash == hash {
 				n.Current++
 			}
 			counts[class] = n

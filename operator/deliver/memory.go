@@ -15,15 +15,17 @@ type memory struct {
 }
 
 type space struct {
-	// needed is when each class that is in the Secret, or should be, was last needed.
+	// needed is when each class that is in the object, or should be, was last needed.
 	needed map[string]time.Time
-	// version is the resource version of the Secret as this process wrote it.
+	// version is the resource version of the object as this process wrote it.
 	version string
 	// reported are the classes with figures in the metrics.
 	reported []string
 	// failure is why the last delivery failed, and told are the pods on which that was said.
 	failure string
 	told    map[types.UID]bool
+	// unserved is that the log has said that pods here mount an object of the other kind.
+	unserved bool
 }
 
 // of returns the memory of a namespace. Two looks at one namespace never happen at once.
@@ -47,7 +49,7 @@ func (m *memory) forget(namespace string) {
 	delete(m.namespaces, namespace)
 }
 
-// keep notes which classes are needed now, and which were in the Secret before this process looked. It returns how long until the next
+// keep notes which classes are needed now, and which were in the object before this process looked. It returns how long until the next
 // of those that are not needed any more may go; those that may go now are forgotten.
 func (s *space) keep(needed, present []string, now time.Time, grace time.Duration) (next time.Duration) {
 	for _, class := range present {

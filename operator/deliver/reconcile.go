@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -22,14 +21,14 @@ import (
 	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 )
 
-// deliveredAnnotation says on a Secret which texts it has: class=hash, sorted, with commas between.
+// deliveredAnnotation says on an object which texts it has: class=hash, sorted, with commas between.
 const deliveredAnnotation = annotation.Written + "classes"
 
-// ErrForeignSecret is the error of a namespace where something else has the Secret's name.
-var ErrForeignSecret = errors.New("the Secret " + sidecar.ClassesSecret + " of the namespace is not the operator's: delete it, or label it " +
+// ErrForeign is the error of a namespace where something else has the name of what is delivered.
+var ErrForeign = errors.New(sidecar.ClassesName + " of the namespace is not the operator's: delete it, or label it " +
 	ManagedBy + "=" + ManagedByValue + " to let the operator have it")
 
-// Reconcile brings the Secret of one namespace in order. The labels of its pods follow what is in it; see label.
+// Reconcile brings what is delivered to one namespace in order. The labels of its pods follow what is in it; see label.
 func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	if !c.delivers(req.Name) {
 		return reconcile.Result{}, nil // pods there have sidecars from a time when it was delivered to: they keep what they have
@@ -52,13 +51,14 @@ func (c *Controller) reconcile(ctx context.Context, namespace string) (result re
 	if err := c.Cache.List(ctx, pods, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return result, err
 	}
-	secret, err := c.secret(ctx, namespace)
+	object, err := c.object(ctx, namespace)
 	if err != nil {
 		return result, err
 	}
 	space := c.memory.of(namespace)
-	result.RequeueAfter = space.keep(classesOf(pods.Items), slices.Collect(maps.Keys(deliveredTo(secret))), c.Now(), c.Grace)
-	texts, err := c.deliver(ctx, namespace, space, secret)
+	c.logUnserved(namespace, space, pods.Items)
+	result.RequeueAfter = space.keep(c.classesOf(pods.Items), slices.Collect(maps.Keys(deliveredTo(object))), c.Now(), c.Grace)
+	texts, err := c.deliver(ctx, namespace, space, object)
 	if namespaceGone(err) {
 		// Nothing can be delivered there any more. What pods it has is told until they are gone too.
 		clear(space.needed)
@@ -82,7 +82,7 @@ const maxTold = 100
 // tellFailure says on pods that wait for their classes why they do: once for each reason, and only of failures that time alone does not
 // mend.
 func (c *Controller) tellFailure(space *space, pods []metav1.PartialObjectMetadata, err error) {
-	if !errors.Is(err, ErrForeignSecret) && !errors.Is(err, ErrTooLarge) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+	if !errors.Is(err, ErrForeign) && !errors.Is(err, ErrTooLarge) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
 		return
 	}
 	if space.failure != err.Error() {
@@ -90,7 +90,7 @@ func (c *Controller) tellFailure(space *space, pods []metav1.PartialObjectMetada
 	}
 	for i := range pods {
 		pod := &pods[i]
-		if pod.DeletionTimestamp != nil || pod.Labels[sidecar.InjectedLabel] != "true" || space.told[pod.UID] || len(space.told) >= maxTold {
+		if pod.DeletionTimestamp != nil || pod.Labels[sidecar.InjectedLabel] != "true" || !c.serves(pod) || space.told[pod.UID] || len(space.told) >= maxTold {
 			continue
 		}
 		space.told[pod.UID] = true
@@ -111,11 +111,39 @@ func namespaceGone(err error) bool {
 	return details != nil && details.Kind == "namespaces"
 }
 
-// classesOf returns the classes that injected pods have.
-func classesOf(pods []metav1.PartialObjectMetadata) []string {
+// serves says whether a pod mounts what this controller delivers, and not an object of the other kind.
+func (c *Controller) serves(pod *metav1.PartialObjectMetadata) bool {
+	return sidecar.ClassesIn(pod.Labels) == c.Object
+}
+
+// servedClasses is podClasses of a pod that the controller serves, and yields nothing of others.
+func (c *Controller) servedClasses(pod *metav1.PartialObjectMetadata) func(func(class, hash string) bool) {
+	if !c.serves(pod) {
+		return func(func(class, hash string) bool) {}
+	}
+	return podClasses(pod)
+}
+
+// logUnserved says once of a namespace that it has pods which wait to be created anew.
+func (c *Controller) logUnserved(namespace string, space *space, pods []metav1.PartialObjectMetadata) {
+	unserved := 0
+	for i := range pods {
+		if pods[i].Labels[sidecar.InjectedLabel] == "true" && !c.serves(&pods[i]) {
+			unserved++
+		}
+	}
+	if unserved > 0 && !space.unserved {
+		c.Logger.Warn("pods mount their classes from another kind of object than is delivered now. That object is left as it is: they get no change of a class until they are created anew",
+			"namespace", namespace, "pods", unserved, "object", sidecar.ClassesName, "delivered", c.Object)
+	}
+	space.unserved = unserved > 0
+}
+
+// classesOf returns the classes that injected pods need in what is delivered.
+func (c *Controller) classesOf(pods []metav1.PartialObjectMetadata) []string {
 	seen := map[string]bool{}
 	for i := range pods {
-		for class := range podClasses(&pods[i]) {
+		for class := range c.servedClasses(&pods[i]) {
 			seen[class] = true
 		}
 	}
@@ -136,13 +164,13 @@ func podClasses(pod *metav1.PartialObjectMetadata) func(func(class, hash string)
 	}
 }
 
-// deliveredTo returns the classes that a Secret has, with the hashes of their texts.
-func deliveredTo(secret *metav1.PartialObjectMetadata) map[string]string {
-	if secret == nil || secret.Labels[ManagedBy] != ManagedByValue {
+// deliveredTo returns the classes that an object has, with the hashes of their texts.
+func deliveredTo(object *metav1.PartialObjectMetadata) map[string]string {
+	if object == nil || object.Labels[ManagedBy] != ManagedByValue {
 		return nil
 	}
 	hashes := map[string]string{}
-	for pair := range strings.SplitSeq(secret.Annotations[deliveredAnnotation], ",") {
+	for pair := range strings.SplitSeq(object.Annotations[deliveredAnnotation], ",") {
 		if class, hash, ok := strings.Cut(pair, "="); ok {
 			hashes[class] = hash
 		}
@@ -150,8 +178,8 @@ func deliveredTo(secret *metav1.PartialObjectMetadata) map[string]string {
 	return hashes
 }
 
-// deliver makes the Secret of a namespace as it should be, and returns the texts that it has.
-func (c *Controller) deliver(ctx context.Context, namespace string, space *space, secret *metav1.PartialObjectMetadata) (map[string]Text, error) {
+// deliver makes the object of a namespace as it should be, and returns the texts that it has.
+func (c *Controller) deliver(ctx context.Context, namespace string, space *space, object *metav1.PartialObjectMetadata) (map[string]Text, error) {
 	texts := map[string]Text{}
 	var pairs []string
 	complete := true
@@ -164,25 +192,25 @@ func (c *Controller) deliver(ctx context.Context, namespace string, space *space
 		texts[class] = text
 		pairs = append(pairs, class+"="+text.Hash)
 	}
-	if secret != nil && secret.Labels[ManagedBy] != ManagedByValue {
-		return nil, ErrForeignSecret
+	if object != nil && object.Labels[ManagedBy] != ManagedByValue {
+		return nil, fmt.Errorf("the %s %w", c.Object, ErrForeign)
 	}
 	if len(space.needed) == 0 {
-		return texts, c.remove(ctx, namespace, space, secret)
+		return texts, c.remove(ctx, namespace, space, object)
 	}
 	delivered := strings.Join(pairs, ",")
-	if secret != nil && secret.Annotations[deliveredAnnotation] == delivered && space.version == secret.ResourceVersion {
+	if object != nil && object.Annotations[deliveredAnnotation] == delivered && space.version == object.ResourceVersion {
 		return texts, nil
 	}
 	data := map[string][]byte{}
-	if !complete && secret != nil {
+	if !complete && object != nil {
 		// What this process has no text of stays as it was delivered by another.
-		old := &corev1.Secret{}
-		if err := c.Live.Get(ctx, client.ObjectKeyFromObject(secret), old); err != nil {
+		old, err := carrierOf(c.Object).texts(ctx, c.Live, client.ObjectKeyFromObject(object))
+		if err != nil {
 			return nil, err
 		}
 		for name := range space.needed {
-			if text, ok := old.Data[class.FileName(name)]; ok && texts[name].Text == nil {
+			if text, ok := old[class.FileName(name)]; ok && texts[name].Text == nil {
 				data[class.FileName(name)] = text
 			}
 		}
@@ -193,59 +221,63 @@ func (c *Controller) deliver(ctx context.Context, namespace string, space *space
 	if len(data) == 0 {
 		return texts, nil
 	}
-	if err := fits(data); err != nil {
+	if err := fits(c.Object, data); err != nil {
 		return nil, err
 	}
 	return texts, c.apply(ctx, namespace, space, delivered, data)
 }
 
-// ErrTooLarge is the error of a namespace whose classes are larger together than a Secret can be.
+// ErrTooLarge is the error of a namespace whose classes are larger together than an object can be.
 var ErrTooLarge = errors.New("the classes of the namespace are too large together")
 
-func fits(data map[string][]byte) error {
+func fits(in sidecar.ClassesObject, data map[string][]byte) error {
 	size := 0
 	var sizes []string
 	for _, file := range slices.Sorted(maps.Keys(data)) {
 		size += len(data[file])
 		sizes = append(sizes, fmt.Sprintf("%s %d", file, len(data[file])))
 	}
-	if size > corev1.MaxSecretSize {
-		return fmt.Errorf("%w: a Secret has at most %d bytes, and they have %d (%s)", ErrTooLarge, corev1.MaxSecretSize, size, strings.Join(sizes, ", "))
+	if size > maxObject {
+		return fmt.Errorf("%w: a %s has at most %d bytes, and they have %d (%s)", ErrTooLarge, in, maxObject, size, strings.Join(sizes, ", "))
 	}
 	return nil
 }
 
-// apply writes the Secret.
+// apply writes the object.
 func (c *Controller) apply(ctx context.Context, namespace string, space *space, delivered string, data map[string][]byte) error {
-	secret := applycorev1.Secret(sidecar.ClassesSecret, namespace).
+	meta := applymetav1.ObjectMeta().WithName(sidecar.ClassesName).WithNamespace(namespace).
 		WithLabels(map[string]string{ManagedBy: ManagedByValue}).
 		WithAnnotations(map[string]string{deliveredAnnotation: delivered}).
-		WithOwnerReferences(applymetav1.OwnerReference().WithAPIVersion(c.Owner.APIVersion).WithKind(c.Owner.Kind).WithName(c.Owner.Name).WithUID(c.Owner.UID)).
-		WithType(corev1.SecretTypeOpaque).
-		WithData(data)
-	if err := c.Client.Apply(ctx, secret, client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
-		return fmt.Errorf("writing the Secret %s: %w", sidecar.ClassesSecret, err)
+		WithOwnerReferences(applymetav1.OwnerReference().WithAPIVersion(c.Owner.APIVersion).WithKind(c.Owner.Kind).WithName(c.Owner.Name).WithUID(c.Owner.UID))
+	version, err := carrierOf(c.Object).apply(ctx, c.Client, meta, data)
+	if err != nil {
+		return fmt.Errorf("writing the %s %s: %w", c.Object, sidecar.ClassesName, err)
 	}
 	// What is as it should be keeps its version: the cache had not caught up, or nothing was known yet of an earlier leader's work.
-	if v := secret.ResourceVersion; v == nil || *v != space.version {
-		c.metrics.writes.WithLabelValues("secret").Inc()
+	if version == nil || *version != space.version {
+		c.countWrite()
 	}
-	if secret.ResourceVersion != nil {
-		space.version = *secret.ResourceVersion
+	if version != nil {
+		space.version = *version
 	}
 	return nil
 }
 
-// remove deletes a Secret that no pod needs.
-func (c *Controller) remove(ctx context.Context, namespace string, space *space, secret *metav1.PartialObjectMetadata) error {
+// countWrite counts a write of what is delivered.
+func (c *Controller) countWrite() {
+	c.metrics.writes.WithLabelValues(strings.ToLower(string(c.Object))).Inc()
+}
+
+// remove deletes an object that no pod needs.
+func (c *Controller) remove(ctx context.Context, namespace string, space *space, object *metav1.PartialObjectMetadata) error {
 	space.version = ""
-	if secret == nil {
+	if object == nil {
 		return nil
 	}
-	err := c.Client.Delete(ctx, secret, client.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion})
+	err := c.Client.Delete(ctx, object, client.Preconditions{UID: &object.UID, ResourceVersion: &object.ResourceVersion})
 	if err == nil {
 		c.Logger.Info("removed a namespace's classes, which no pod has any more", "namespace", namespace)
-		c.metrics.writes.WithLabelValues("secret").Inc()
+		c.countWrite()
 	}
 	return client.IgnoreNotFound(err)
 }

@@ -36,9 +36,9 @@ const DefaultGrace = 10 * time.Minute
 const workers = 16
 
 // CacheOptions is what a cache must keep for a Controller, and no more: the metadata of pods that asked for a sidecar, without what is
-// not needed of it, and that of the Secrets called sidecar.ClassesSecret. Asking by that name is also what makes the request allowed. With
-// namespaces, Secrets are asked for in those alone, each by itself, so that a right in each is enough.
-func CacheOptions(namespaces []string) map[client.Object]cache.ByObject {
+// not needed of it, and that of the objects called sidecar.ClassesName, of the kind that is delivered. Asking by that name is also what makes the
+// request allowed. With namespaces, those objects are asked for in those alone, each by itself, so that a right in each is enough.
+func CacheOptions(object sidecar.ClassesObject, namespaces []string) map[client.Object]cache.ByObject {
 	asked, err := labels.NewRequirement(sidecar.InjectedLabel, selection.Exists, nil)
 	if err != nil {
 		panic(err) // of a constant
@@ -51,8 +51,8 @@ func CacheOptions(namespaces []string) map[client.Object]cache.ByObject {
 		only[namespace] = cache.Config{}
 	}
 	return map[client.Object]cache.ByObject{
-		podMeta():    {Label: labels.NewSelector().Add(*asked), Transform: strip},
-		secretMeta(): {Field: fields.OneTermEqualSelector("metadata.name", sidecar.ClassesSecret), Transform: strip, Namespaces: only},
+		podMeta():          {Label: labels.NewSelector().Add(*asked), Transform: strip},
+		objectMeta(object): {Field: fields.OneTermEqualSelector("metadata.name", sidecar.ClassesName), Transform: strip, Namespaces: only},
 	}
 }
 
@@ -119,7 +119,7 @@ var inputsSuffix = strings.TrimPrefix(sidecar.InputsAnnotation(""), annotation.W
 func ourLabels(all map[string]string) map[string]string {
 	ours := map[string]string{}
 	for k, v := range all {
-		if k == ManagedBy || k == sidecar.InjectedLabel || len(k) > len(annotation.ClassLabel) && k[:len(annotation.ClassLabel)] == annotation.ClassLabel {
+		if k == ManagedBy || k == sidecar.InjectedLabel || k == sidecar.ClassesInLabel || len(k) > len(annotation.ClassLabel) && k[:len(annotation.ClassLabel)] == annotation.ClassLabel {
 			ours[shared.of(k)] = shared.of(v)
 		}
 	}
@@ -140,7 +140,7 @@ func (c *Controller) Setup(m manager.Manager, changes <-chan event.GenericEvent,
 	if err := ctl.Watch(source.Kind[client.Object](m.GetCache(), podMeta(), c.podEvents(), relevant)); err != nil {
 		return err
 	}
-	if err := ctl.Watch(source.Kind[client.Object](m.GetCache(), secretMeta(), byNamespace)); err != nil {
+	if err := ctl.Watch(source.Kind[client.Object](m.GetCache(), objectMeta(c.Object), byNamespace)); err != nil {
 		return err
 	}
 	if err := c.setupLabels(m); err != nil {
@@ -187,12 +187,12 @@ func (c *Controller) waits(ctx context.Context, o client.Object) bool {
 	if !ok {
 		return true
 	}
-	secret, err := c.secret(ctx, pod.Namespace)
+	object, err := c.object(ctx, pod.Namespace)
 	if err != nil {
 		return true
 	}
-	delivered := deliveredTo(secret)
-	for class := range podClasses(pod) {
+	delivered := deliveredTo(object)
+	for class := range c.servedClasses(pod) {
 		if _, ok := delivered[class]; !ok {
 			return true
 		}
@@ -231,12 +231,12 @@ func gone(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.IsConflict(err)
 }
 
-// OwnerOf returns a reference to the definition that owns delivered Secrets.
+// OwnerOf returns a reference to the definition that owns what is delivered.
 func OwnerOf(ctx context.Context, live client.Reader) (metav1.OwnerReference, error) {
 	o := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition"}}
 	const name = "clustertelegrafclasses.holdfast.dev"
 	if err := live.Get(ctx, client.ObjectKey{Name: name}, o); err != nil {
-		return metav1.OwnerReference{}, fmt.Errorf("looking up the resource definition %s, which owns the delivered Secrets: %w", name, err)
+		return metav1.OwnerReference{}, fmt.Errorf("looking up the resource definition %s, which owns what is delivered: %w", name, err)
 	}
 	return metav1.OwnerReference{APIVersion: o.APIVersion, Kind: o.Kind, Name: name, UID: o.UID}, nil
 }

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -74,6 +75,14 @@ func (b *Builder) requests(namespace string, asked *annotation.Request, p *pod) 
 	if _, proxy := p.Metadata.Annotations[istioStatus]; b.Istio && proxy && !asked.NoIstio {
 		r, refused := b.istio(namespace, asked.Istio)
 		all = append(all, resolved{r, refused})
+	}
+	// All sidecars of a pod mount one kind of object, for which the pod has one label.
+	in := b.ClassesObject
+	if p.sidecars() > 0 {
+		in = ClassesIn(p.Metadata.Labels)
+	}
+	for _, r := range all {
+		r.request.classesIn = in
 	}
 	return all
 }
@@ -168,8 +177,16 @@ func (w *work) add(r *request) *refusal {
 		w.patch.append("containers", c)
 	}
 	w.patch.annotate(annotations)
+	w.classesIn(r.classesIn)
 	w.pod.add(c, volumes)
 	return nil
+}
+
+// classesIn says on the pod what it mounts its classes from. A Secret goes without saying, unless the pod is a copy that says otherwise.
+func (w *work) classesIn(o ClassesObject) {
+	if _, copied := w.patch.labels[ClassesInLabel]; copied || o == InConfigMap {
+		w.patch.label(ClassesInLabel, string(cmp.Or(o, InSecret)))
+	}
 }
 
 // labels names the classes' hashes on the pod.

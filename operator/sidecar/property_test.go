@@ -41,6 +41,9 @@ func TestInjectionOnlyAdds(t *testing.T) {
 		b := builder()
 		native := g.chance(2)
 		b.Native = func() bool { return native }
+		if g.chance(2) {
+			b.ClassesObject = sidecar.InConfigMap
+		}
 		in, err := b.Inject(raw, "ns")
 		if err != nil {
 			t.Fatalf("pod %d: %v\n%s", n, err, raw)

@@ -21,6 +21,7 @@ type request struct {
 	classes   []*class.Class
 	spec      v1alpha1.SidecarSpec
 	internal  bool
+	classesIn ClassesObject
 	// notes are for whoever created the pod.
 	notes []string
 	conf  string

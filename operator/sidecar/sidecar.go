@@ -4,8 +4,8 @@
 // pod it does not touch, so fields younger than this program come through unharmed. The same pod, classes and defaults give the same
 // patch, byte for byte. A pod that has been patched gets no second patch.
 //
-// A sidecar has all its configuration from one volume: the classes' texts from a Secret of the namespace, which may be missing at
-// first, and the pod's own part from an annotation of the pod, which holds no credentials. So a pod starts without anything having been
+// A sidecar has all its configuration from one volume: the classes' texts from a Secret or ConfigMap of the namespace, which may be missing
+// at first, and the pod's own part from an annotation of the pod, which holds no credentials. So a pod starts without anything having been
 // written for it, whether or not the operator is alive.
 package sidecar
 
@@ -27,17 +27,36 @@ const (
 	IstioName = "telegraf-istio"
 	// ConfigDirectory is where a sidecar's configuration is mounted.
 	ConfigDirectory = "/etc/telegraf"
-	// ClassesSecret is the Secret of each namespace that holds the texts of the classes used in it. Its name is fixed, so that the
+	// ClassesName is the name of the object of each namespace that holds the texts of the classes used in it. It is fixed, so that the
 	// operator can be allowed this one and no other.
-	ClassesSecret = "holdfast-classes"
+	ClassesName = "holdfast-classes"
 
 	// InjectedLabel is "true" on a pod with a sidecar and "false" on one that asked for one and did not get it.
 	InjectedLabel = annotation.Written + "injected"
+	// ClassesInLabel is the kind of object that an injected pod mounts its classes from. A pod without it mounts a Secret.
+	ClassesInLabel = annotation.Written + "classes-in"
 	// StatusAnnotation says in words what the pod got, or why not.
 	StatusAnnotation = annotation.Written + "status"
 	// HashAnnotation is the hash of the pod's own part of the configuration.
 	HashAnnotation = annotation.Written + "config-hash"
 )
+
+// ClassesObject is the kind of the object that holds the texts of classes; empty stands for InSecret.
+type ClassesObject string
+
+// The kinds, as the API calls them.
+const (
+	InSecret    ClassesObject = "Secret"
+	InConfigMap ClassesObject = "ConfigMap"
+)
+
+// ClassesIn is what an injected pod mounts its classes from, by its labels.
+func ClassesIn(labels map[string]string) ClassesObject {
+	if ClassesObject(labels[ClassesInLabel]) == InConfigMap {
+		return InConfigMap
+	}
+	return InSecret
+}
 
 // Defaults are what the operator's flags say of sidecars.
 type Defaults struct {
@@ -47,6 +66,8 @@ type Defaults struct {
 	Sidecar v1alpha1.SidecarSpec
 	// HoldfastImage is the image of sidecars whose agent is holdfast.
 	HoldfastImage string
+	// ClassesObject is what sidecars have the texts of their classes from.
+	ClassesObject ClassesObject
 	// Internal adds the agent's own metrics.
 	Internal bool
 	// Istio adds a sidecar for Istio's proxy to pods that have it; IstioClass and IstioSidecar are how.

@@ -1,6 +1,7 @@
 package sidecar_test
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -280,8 +281,8 @@ func TestTheClassesFilesAreInOrder(t *testing.T) {
 	var files []string
 	for _, s := range p.Spec.Volumes[0].Projected.Sources {
 		if s.Secret != nil {
-			if s.Secret.Name != sidecar.ClassesSecret || !*s.Secret.Optional {
-				t.Errorf("the Secret is %+v: it is %s, and may be missing", s.Secret, sidecar.ClassesSecret)
+			if s.Secret.Name != sidecar.ClassesName || !*s.Secret.Optional {
+				t.Errorf("the Secret is %+v: it is %s, and may be missing", s.Secret, sidecar.ClassesName)
 			}
 			for _, item := range s.Secret.Items {
 				files = append(files, item.Key+" as "+item.Path)
@@ -298,6 +299,67 @@ func TestTheClassesFilesAreInOrder(t *testing.T) {
 	}
 	if slices.Max([]string{"class-00-team.conf", "class-15-x.conf", "inputs.conf", "telegraf.conf"}) != "telegraf.conf" {
 		t.Error("telegraf.conf, with the annotations' tags, is not the last in the order of names")
+	}
+}
+
+// mounted are the kinds of object that a pod's volumes have classes from, with what is wrong with them.
+func mounted(p *corev1.Pod) (all []string) {
+	for _, v := range p.Spec.Volumes {
+		if v.Projected == nil {
+			continue
+		}
+		for _, s := range v.Projected.Sources {
+			switch {
+			case s.Secret != nil && s.Secret.Name == sidecar.ClassesName && *s.Secret.Optional && len(s.Secret.Items) > 0:
+				all = append(all, "Secret")
+			case s.ConfigMap != nil && s.ConfigMap.Name == sidecar.ClassesName && *s.ConfigMap.Optional && len(s.ConfigMap.Items) > 0:
+				all = append(all, "ConfigMap")
+			case s.DownwardAPI == nil:
+				all = append(all, fmt.Sprintf("%+v", s))
+			}
+		}
+	}
+	return all
+}
+
+func TestPodsMountTheirClassesFromTheKindThatIsDelivered(t *testing.T) {
+	stale := pod(map[string]string{port: "1"})
+	stale.Labels = map[string]string{sidecar.ClassesInLabel: "ConfigMap"} // as a copy of another pod has it
+	for _, tt := range []struct {
+		in   sidecar.ClassesObject
+		pod  *corev1.Pod
+		want sidecar.ClassesObject
+	}{
+		{"", pod(map[string]string{port: "1"}), sidecar.InSecret},
+		{sidecar.InSecret, pod(map[string]string{port: "1"}), sidecar.InSecret},
+		{sidecar.InSecret, stale, sidecar.InSecret},
+		{sidecar.InConfigMap, pod(map[string]string{port: "1"}), sidecar.InConfigMap},
+		{sidecar.InConfigMap, stale, sidecar.InConfigMap},
+	} {
+		b := builder()
+		b.ClassesObject = tt.in
+		_, p := inject(t, b, tt.pod)
+		if got := mounted(p); !slices.Equal(got, []string{string(tt.want)}) || sidecar.ClassesIn(p.Labels) != tt.want {
+			t.Errorf("delivered in %q: it mounts %q, and the labels are %v", tt.in, got, p.Labels)
+		}
+	}
+}
+
+func TestAPodKeepsTheKindThatItsSidecarsMount(t *testing.T) {
+	for _, kinds := range [][2]sidecar.ClassesObject{{sidecar.InSecret, sidecar.InConfigMap}, {sidecar.InConfigMap, sidecar.InSecret}} {
+		old, b := builder(), builder()
+		old.ClassesObject, b.ClassesObject = kinds[0], kinds[1]
+		_, p := inject(t, old, pod(map[string]string{port: "1"}))
+		p.Annotations["audit.holdfast.dev/port"] = "2"
+		_, again := inject(t, b, p) // another replica is asked after another step of admission
+		want := []string{string(kinds[0]), string(kinds[0])}
+		if got := mounted(again); !slices.Equal(got, want) || sidecar.ClassesIn(again.Labels) != kinds[0] {
+			t.Errorf("it mounts %q, want %q; the labels are %v", got, want, again.Labels)
+		}
+		again.Annotations[port] = "3"
+		if fresh, err := b.Refresh(encode(t, again), "ns"); err != nil || fresh.Problem != "" {
+			t.Errorf("an edit is not followed: %v, %+v", err, fresh)
+		}
 	}
 }
 

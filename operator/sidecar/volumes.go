@@ -17,7 +17,7 @@ func configVolume(container string) string {
 	return "telegraf-config-" + container[len(ContainerName)+1:]
 }
 
-// configVolume has the classes' texts and the pod's own part in one folder. The Secret may be missing, and keys of it: the pod starts
+// configVolume has the classes' texts and the pod's own part in one folder. The object with the texts may be missing, and keys of it: the pod starts
 // all the same, and the kubelet adds the files when they are there.
 func (r *request) configVolume() corev1.Volume {
 	annotationFile := func(key, path string) corev1.DownwardAPIVolumeFile {
@@ -34,9 +34,18 @@ func (r *request) configVolume() corev1.Volume {
 	return corev1.Volume{Name: configVolume(r.container), VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 		Sources: []corev1.VolumeProjection{
 			{DownwardAPI: &corev1.DownwardAPIProjection{Items: own}},
-			{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: ClassesSecret}, Items: classes, Optional: new(true)}},
+			r.classesIn.projection(classes),
 		},
 	}}}
+}
+
+// projection has files of the object.
+func (o ClassesObject) projection(files []corev1.KeyToPath) corev1.VolumeProjection {
+	name := corev1.LocalObjectReference{Name: ClassesName}
+	if o == InConfigMap {
+		return corev1.VolumeProjection{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: name, Items: files, Optional: new(true)}}
+	}
+	return corev1.VolumeProjection{Secret: &corev1.SecretProjection{LocalObjectReference: name, Items: files, Optional: new(true)}}
 }
 
 // mountedVolume is a volume and where the sidecar has it.

@@ -120,3 +120,16 @@ func unseal(raw []byte, pinned []*ecdsa.PublicKey) (list []byte, by string, err 
 	}
 	return nil, "", ErrSignature
 }
+
+// Unsigned returns the bytes of the list in an envelope, whoever signed it: for showing, never for deciding.
+func Unsigned(raw []byte) ([]byte, error) {
+	var e envelope
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return nil, fmt.Errorf("reading the envelope of the key list: %w", err)
+	}
+	list, err := base64.StdEncoding.Strict().DecodeString(e.Payload)
+	if err != nil {
+		return nil, fmt.Errorf("reading the envelope of the key list: %w", err)
+	}
+	return list, nil
+}

@@ -161,3 +161,12 @@ func (r *Record) remove(which func(Entry) bool) (removed bool) {
 	r.Keys = slices.DeleteFunc(r.Keys, which)
 	return len(r.Keys) < n
 }
+
+// Public is the key as the rooms of signatures know it.
+func (e *Entry) Public() (key.Public, error) {
+	public, err := key.ParsePEM([]byte(e.PEM))
+	if err != nil {
+		return key.Public{}, fmt.Errorf("key %s of the state: %w", e.ID, err)
+	}
+	return key.Public{ID: e.ID, Key: public, Created: e.Published}, nil
+}

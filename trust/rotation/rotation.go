@@ -346,6 +346,25 @@ func (r *Rotation) Hasten(ctx context.Context) (*Record, error) {
 	})
 }
 
+// Relist has another version of the list key sign the lists from now on. Clusters that have not pinned it refuse them.
+func (r *Rotation) Relist(ctx context.Context, version int) (*Record, error) {
+	all, err := r.Lists.Keys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the list key: %w", err)
+	}
+	i := slices.IndexFunc(all, func(p key.Public) bool { return p.ID.Version == version })
+	if i < 0 {
+		return nil, fmt.Errorf("version %d of the list key: %w", version, key.ErrNoVersion)
+	}
+	return r.change(ctx, func(rec *revision, _ time.Time) (bool, error) {
+		if rec.ListKey == all[i].ID {
+			return false, nil
+		}
+		rec.ListKey = all[i].ID
+		return true, nil
+	})
+}
+
 // ErrNotListed is for a key that is not on the list.
 var ErrNotListed = errors.New("the key is not on the list")
 
@@ -406,11 +425,20 @@ func (e *NoKey) Error() string {
 	return "no key may sign yet: the first is published, and signs when clusters have had the time to ask for it, at " + e.Until.UTC().Format(time.RFC3339)
 }
 
-// Sign signs hashes by the active key, and says which it is.
-func (r *Rotation) Sign(ctx context.Context, hashes []key.Hash) (*Entry, [][]byte, error) {
+// ErrChanged says that the key of a Signer signs no more: another does, or none.
+var ErrChanged = errors.New("another key signs now")
+
+// Signer is the key that signs now. It signs as long as that holds.
+type Signer struct {
+	Entry
+	rotation *Rotation
+}
+
+// Signer returns the key that signs now.
+func (r *Rotation) Signer(ctx context.Context) (*Signer, error) {
 	rec, err := r.Current(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	active := rec.Active()
 	if active == nil {
@@ -418,14 +446,26 @@ func (r *Rotation) Sign(ctx context.Context, hashes []key.Hash) (*Entry, [][]byt
 		if rec.Next() != nil {
 			e.Until = r.activation(rec)
 		}
-		return nil, nil, e
+		return nil, e
 	}
 	if !r.Now().Before(active.NotAfter) {
-		return nil, nil, &NoKey{}
+		return nil, &NoKey{}
 	}
-	sigs, err := r.Images.Sign(ctx, active.ID.Version, hashes)
+	return &Signer{*active, r}, nil
+}
+
+// Sign signs hashes. ErrChanged is in the error when the key has been replaced since; then nothing is signed.
+func (s *Signer) Sign(ctx context.Context, hashes []key.Hash) ([][]byte, error) {
+	now, err := s.rotation.Signer(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("signing by %s: %w", active.ID, err)
+		return nil, err
 	}
-	return active, sigs, nil
+	if now.ID != s.ID {
+		return nil, fmt.Errorf("signing by %s: %w: %s", s.ID, ErrChanged, now.ID)
+	}
+	sigs, err := s.rotation.Images.Sign(ctx, s.ID.Version, hashes)
+	if err != nil {
+		return nil, fmt.Errorf("signing by %s: %w", s.ID, err)
+	}
+	return sigs, nil
 }

@@ -109,6 +109,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "holdfast-operator.word" .Values.recheck.mode }}
 {{- end }}
 
+{{/* Releases from before there was a choice have no such value, and keep theirs with --reuse-values. */}}
+{{- define "holdfast-operator.deliveryObject" -}}
+{{ default "Secret" .Values.delivery.object }}
+{{- end }}
+
+{{/* The rule for what class texts are delivered in. */}}
+{{- define "holdfast-operator.deliveryRule" -}}
+- apiGroups: [""]
+  resources: [{{ include "holdfast-operator.deliveryObject" . | lower }}s]
+  resourceNames: [holdfast-classes]
+  verbs: [get, list, watch, create, patch, update, delete]
+{{- end }}
+
 {{/* Where Roles for delivery are needed, as JSON: none when the ClusterRole has the rule. */}}
 {{- define "holdfast-operator.deliveryNamespaces" -}}
 {{- $all := .Values.delivery.namespaces }}

@@ -1,0 +1,280 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-telemetry/holdfast/trust"
+	"github.com/holdfast-telemetry/holdfast/trust/access"
+	"github.com/holdfast-telemetry/holdfast/trust/audit"
+	"github.com/holdfast-telemetry/holdfast/trust/key"
+	"github.com/holdfast-telemetry/holdfast/trust/keylist"
+	"github.com/holdfast-telemetry/holdfast/trust/rotation"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	var only string
+	cmd := &cobra.Command{Use: "serve", Short: "Keep the keys rotating, serve the key list, and sign images", Args: arguments(0, 0)}
+	cmd.Flags().StringVar(&only, "only", "", "serve one endpoint: keys or sign")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if only != "" && only != "keys" && only != "sign" {
+			return &usageError{cmd, fmt.Errorf("--only is %q: keys or sign is wanted", only)}
+		}
+		s, err := a.settings()
+		if err != nil {
+			return err
+		}
+		logger, err := a.logger()
+		if err != nil {
+			return &usageError{cmd, err}
+		}
+		return (&trust.Service{Settings: s, Keys: only != "sign", Sign: only != "keys", Logger: logger}).Run(cmd.Context())
+	}
+	return cmd
+}
+
+// keys opens the keys for a command.
+func (a *app) keys(do func(*rotation.Rotation) error) error {
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	logger, err := a.logger()
+	if err != nil {
+		return err
+	}
+	r, end, err := trust.OpenRotation(s, logger)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(r), end())
+}
+
+func (a *app) keysCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "keys", Short: "List, rotate and revoke the keys that sign images"}
+	var asJSON bool
+	list := &cobra.Command{Use: "list", Short: "List the keys that count", Args: arguments(0, 0), RunE: func(cmd *cobra.Command, _ []string) error {
+		return a.keys(func(r *rotation.Rotation) error {
+			rec, err := r.Current(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.showKeys(rec, asJSON)
+		})
+	}}
+	list.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	rotate := &cobra.Command{Use: "rotate", Short: "Publish a new key, which signs as soon as clusters know it", Args: arguments(0, 0), RunE: func(cmd *cobra.Command, _ []string) error {
+		return a.keys(func(r *rotation.Rotation) error {
+			rec, err := r.Hasten(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.showKeys(rec, false)
+		})
+	}}
+	revoke := &cobra.Command{Use: "revoke KEY...", Short: "Take keys off the list at once: what they signed is refused as soon as clusters ask", Args: arguments(1, keylist.MaxKeys),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var ids []key.ID
+			for _, arg := range args {
+				id, err := key.ParseID(arg)
+				if err != nil {
+					return &usageError{cmd, err}
+				}
+				ids = append(ids, id)
+			}
+			return a.keys(func(r *rotation.Rotation) error {
+				rec, err := r.Revoke(cmd.Context(), ids...)
+				if err != nil {
+					return err
+				}
+				return a.showKeys(rec, false)
+			})
+		}}
+	adopt := &cobra.Command{Use: "adopt FILE", Short: "Make a lost state anew from the newest key list", Args: arguments(1, 1),
+		Long: "Make a lost state anew from the newest key list. Every cluster has it: kubectl get configmap holdfast-trust-sync -o jsonpath='{.data.list\\.json}'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			raw, err := os.ReadFile(args[0])
+			if err != nil {
+				return err
+			}
+			return a.keys(func(r *rotation.Rotation) error {
+				rec, err := r.Adopt(cmd.Context(), raw)
+				if err != nil {
+					return err
+				}
+				return a.showKeys(rec, false)
+			})
+		}}
+	var next bool
+	pin := &cobra.Command{Use: "pin", Short: "Print the public list key, which clusters pin", Args: arguments(0, 0), RunE: func(cmd *cobra.Command, _ []string) error {
+		return a.keys(func(r *rotation.Rotation) error { return a.pin(cmd.Context(), r, next) })
+	}}
+	pin.Flags().BoolVar(&next, "next", false, "print the version after the one that signs lists, which is made when it is not there: pin it beside the other, then relist")
+	relist := &cobra.Command{Use: "relist VERSION", Short: "Have another version of the list key sign the lists; clusters must have pinned it", Args: arguments(1, 1), RunE: func(cmd *cobra.Command, args []string) error {
+		version, err := strconv.Atoi(args[0])
+		if err != nil {
+			return &usageError{cmd, fmt.Errorf("%q is no version", args[0])}
+		}
+		return a.keys(func(r *rotation.Rotation) error {
+			rec, err := r.Relist(cmd.Context(), version)
+			if err != nil {
+				return err
+			}
+			return a.showKeys(rec, false)
+		})
+	}}
+	cmd.AddCommand(list, rotate, revoke, adopt, pin, relist)
+	return cmd
+}
+
+// pin prints the list key, or the one after it.
+func (a *app) pin(ctx context.Context, r *rotation.Rotation, next bool) error {
+	rec, err := r.Current(ctx)
+	if err != nil {
+		return err
+	}
+	if rec.ListKey.Version == 0 {
+		return errors.New("there is no list key yet: run serve once")
+	}
+	all, err := r.Lists.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(p key.Public) bool {
+		return !next && p.ID == rec.ListKey || next && p.ID.Version > rec.ListKey.Version
+	})
+	if i < 0 && next {
+		made, err := r.Lists.Rotate(ctx)
+		if err != nil {
+			return err
+		}
+		all, i = append(all, made), len(all)
+	}
+	if i < 0 {
+		return fmt.Errorf("the store does not have the list key %s", rec.ListKey)
+	}
+	pem, err := key.MarshalPEM(all[i].Key)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(a.Err, "%s\n", all[i].ID)
+	a.printf("%s", pem)
+	return nil
+}
+
+func (a *app) showKeys(rec *rotation.Record, asJSON bool) error {
+	if asJSON {
+		raw, err := keylist.Unsigned(rec.Envelope)
+		if err != nil {
+			return err
+		}
+		a.printf("%s\n", raw)
+		return nil
+	}
+	w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "KEY\tSTATE\tPUBLISHED\tSIGNS SINCE\tCOUNTS UNTIL")
+	stamp := func(t time.Time) string {
+		if t.IsZero() {
+			return "-"
+		}
+		return t.UTC().Format(time.RFC3339)
+	}
+	for _, e := range rec.Keys {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", e.ID, e.State, stamp(e.Published), stamp(e.Activated), stamp(e.NotAfter))
+	}
+	_, _ = fmt.Fprintf(w, "\nlist %d, good until %s, signed by %s\n", rec.ListVersion, stamp(rec.Expires), rec.ListKey)
+	return w.Flush()
+}
+
+func (a *app) credentialsCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "ci-credentials", Short: "Make, rotate and revoke the tokens by which CI asks for signatures"}
+	var overlap, life time.Duration
+	tokens := func(do func(*access.Tokens) error) error {
+		s, err := a.settings()
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(s.Data, 0o700); err != nil {
+			return err
+		}
+		t, err := access.OpenTokens(s.Access.Tokens)
+		if err != nil {
+			return err
+		}
+		return do(t)
+	}
+	add := &cobra.Command{Use: "add NAME", Short: "Make a token and print it, once", Args: arguments(1, 1), RunE: func(_ *cobra.Command, args []string) error {
+		return tokens(func(t *access.Tokens) error {
+			secret, err := t.Add(args[0], life)
+			if err != nil {
+				return err
+			}
+			a.printf("%s\n", secret.Reveal())
+			return nil
+		})
+	}}
+	add.Flags().DurationVar(&life, "life", 0, "how long the token is good for; 0 is until it is revoked")
+	rotate := &cobra.Command{Use: "rotate NAME...", Short: "Replace tokens and print the new ones, once", Args: arguments(1, many), RunE: func(_ *cobra.Command, args []string) error {
+		return tokens(func(t *access.Tokens) error {
+			for _, name := range args {
+				secret, err := t.Rotate(name, overlap)
+				if err != nil {
+					return err
+				}
+				if len(args) > 1 {
+					a.printf("%s ", name)
+				}
+				a.printf("%s\n", secret.Reveal())
+			}
+			return nil
+		})
+	}}
+	rotate.Flags().DurationVar(&overlap, "overlap", 0, "how long the old token goes on; 0 ends it at once")
+	revoke := &cobra.Command{Use: "revoke NAME...", Short: "End tokens at once", Args: arguments(1, many), RunE: func(_ *cobra.Command, args []string) error {
+		return tokens(func(t *access.Tokens) error {
+			for _, name := range args {
+				if err := t.Revoke(name); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}}
+	cmd.AddCommand(add, rotate, revoke)
+	return cmd
+}
+
+func (a *app) auditCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "audit", Short: "Check the audit log"}
+	verify := &cobra.Command{Use: "verify [HEAD...]", Short: "Check the chain of the audit log, and that it has the lines of known heads", Args: arguments(0, many),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var heads []audit.Head
+			for _, arg := range args {
+				h, err := audit.ParseHead(arg)
+				if err != nil {
+					return &usageError{cmd, err}
+				}
+				heads = append(heads, h)
+			}
+			s, err := a.settings()
+			if err != nil {
+				return err
+			}
+			r, err := audit.Verify(s.Audit.Folder, heads...)
+			if err != nil {
+				return err
+			}
+			a.printf("%s\n", r.Head)
+			return nil
+		}}
+	cmd.AddCommand(verify)
+	return cmd
+}

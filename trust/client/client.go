@@ -1,0 +1,149 @@
+// Package client asks a signing service to sign images, for CI and for whoever signs many again.
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/holdfast-telemetry/holdfast/trust/endpoint"
+)
+
+// Client asks one service. It may be used by several goroutines.
+type Client struct {
+	url   string
+	token func() (string, error)
+	http  *http.Client
+	// Attempts bounds how often what fails for a time is asked.
+	Attempts int
+	// Batch is how many images one request names.
+	Batch int
+}
+
+// maxAnswer bounds an answer, in bytes.
+const maxAnswer = 4 << 20
+
+// New returns a client of the service at an https URL, or an http URL of this machine. The token is asked for at each request; it may be nil
+// where a client certificate says who asks.
+func New(address string, token func() (string, error), ca []byte, certificate *tls.Certificate) (*Client, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
+		return nil, fmt.Errorf("%q is no https URL of a signing service (http is for this machine only: a token would be sent in the clear)", address)
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if len(ca) > 0 {
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(ca) {
+			return nil, errors.New("the authority of the signing service: there is no PEM certificate")
+		}
+	}
+	if certificate != nil {
+		config.Certificates = []tls.Certificate{*certificate}
+	}
+	return &Client{url: strings.TrimSuffix(address, "/") + "/v1/sign", token: token, Attempts: 6, Batch: 50, http: &http.Client{
+		Timeout:       5 * time.Minute,
+		Transport:     &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a token goes where it was meant for
+	}}, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Sign has images signed, a batch at a time, and tells of each. It goes on past those that fail, and returns an error when one did.
+func (c *Client) Sign(ctx context.Context, request endpoint.Request, tell func(endpoint.Result)) error {
+	failed, first := 0, ""
+	for rest := request.Images; len(rest) > 0; {
+		batch := request
+		batch.Images = rest[:min(len(rest), c.Batch)]
+		rest = rest[len(batch.Images):]
+		a, err := c.batch(ctx, batch)
+		if err != nil {
+			return err
+		}
+		for _, r := range a.Results {
+			if tell(r); r.Error != "" {
+				if failed++; first == "" {
+					first = r.Image + ": " + r.Error
+				}
+			}
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d images were not signed; the first: %s", failed, len(request.Images), first)
+	}
+	return nil
+}
+
+// batch asks once, and again as long as the service is away or overloaded.
+func (c *Client) batch(ctx context.Context, request endpoint.Request) (*endpoint.Answer, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	wait := time.Second
+	for attempt := 1; ; attempt++ {
+		a, again, err := c.ask(ctx, body)
+		if err == nil || again < 0 || attempt >= c.Attempts {
+			return a, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), err)
+		case <-time.After(max(wait, again)):
+		}
+		wait *= 2
+	}
+}
+
+// ask asks once. A failure is worth another attempt after a time that is not negative.
+func (c *Client) ask(ctx context.Context, body []byte) (*endpoint.Answer, time.Duration, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	if err != nil {
+		return nil, -1, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "holdfast-trust")
+	if c.token != nil {
+		token, err := c.token()
+		if err != nil {
+			return nil, -1, err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, 0, fmt.Errorf("asking the signing service: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, 0, fmt.Errorf("asking the signing service: %w", err)
+	}
+	var a endpoint.Answer
+	if err := json.Unmarshal(raw, &a); err != nil || len(a.Results) == 0 && a.Error == "" {
+		return nil, -1, fmt.Errorf("%s answers %s, and not as a signing service does", c.url, resp.Status)
+	}
+	if a.Error == "" {
+		return &a, -1, nil
+	}
+	again := time.Duration(-1)
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+		again = time.Duration(min(max(seconds, 0), 120)) * time.Second
+	}
+	return nil, again, fmt.Errorf("the signing service answers %s: %s (request %s)", resp.Status, a.Error, a.Request)
+}

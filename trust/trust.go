@@ -1,0 +1,309 @@
+// Package trust wires the rooms of holdfast-trust into one service: it keeps the keys rotating, serves the list of those that count, and
+// signs images for who is allowed to.
+package trust
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/holdfast-telemetry/holdfast/trust/access"
+	"github.com/holdfast-telemetry/holdfast/trust/audit"
+	"github.com/holdfast-telemetry/holdfast/trust/endpoint"
+	"github.com/holdfast-telemetry/holdfast/trust/key"
+	"github.com/holdfast-telemetry/holdfast/trust/keystore"
+	"github.com/holdfast-telemetry/holdfast/trust/rotation"
+	"github.com/holdfast-telemetry/holdfast/trust/settings"
+	"github.com/holdfast-telemetry/holdfast/trust/signature"
+	"github.com/holdfast-telemetry/holdfast/trust/state"
+	"github.com/holdfast-telemetry/holdfast/trust/transit"
+)
+
+// Service is one process of the signing service.
+type Service struct {
+	Settings *settings.Settings
+	// Keys and Sign say which endpoints are served.
+	Keys, Sign bool
+	Logger     *slog.Logger
+
+	rotation *rotation.Rotation
+	closers  []func() error
+}
+
+// OpenRotation opens the keys and the record of them, for a command that changes them. The function ends what was opened.
+func OpenRotation(s *settings.Settings, logger *slog.Logger) (*rotation.Rotation, func() error, error) {
+	o := &Service{Settings: s, Logger: logger}
+	if err := o.open(); err != nil {
+		return nil, nil, errors.Join(err, o.close())
+	}
+	return o.rotation, o.close, nil
+}
+
+func (s *Service) open() error {
+	if err := os.MkdirAll(s.Settings.Data, 0o700); err != nil {
+		return fmt.Errorf("making the folder of the data: %w", err)
+	}
+	images, lists, err := s.stores()
+	if err != nil {
+		return err
+	}
+	record, err := s.state()
+	if err != nil {
+		return err
+	}
+	s.rotation = rotation.New(images, lists, record)
+	s.rotation.Timing, s.rotation.Sources = s.Settings.Rotation(), s.Settings.Sources
+	return nil
+}
+
+func (s *Service) close() (err error) {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, s.closers[i]())
+	}
+	return err
+}
+
+// stores opens the key stores.
+func (s *Service) stores() (images, lists key.Store, err error) {
+	names := s.Settings.Keys
+	if v := names.Vault; v != nil {
+		client, err := transit.Open(transit.Options{Address: v.Address, Namespace: v.Namespace, CAFile: v.CA, Login: login(v), Logger: s.Logger})
+		if err != nil {
+			return nil, nil, fmt.Errorf("keys.vault: %w", err)
+		}
+		s.closers = append(s.closers, client.Close)
+		if images, err = client.Key(v.Mount, names.Images); err != nil {
+			return nil, nil, err
+		}
+		lists, err = client.Key(v.Mount, names.List)
+		return images, lists, err
+	}
+	secret, err := s.secret()
+	if err != nil {
+		return nil, nil, err
+	}
+	folder, err := keystore.Open(keystore.Options{Dir: names.Folder.Path, Secret: secret})
+	if err != nil {
+		return nil, nil, err
+	}
+	if images, err = folder.Key(names.Images); err != nil {
+		return nil, nil, err
+	}
+	lists, err = folder.Key(names.List)
+	return images, lists, err
+}
+
+func login(v *settings.Vault) transit.Login {
+	switch {
+	case v.TokenFile != "":
+		return &transit.TokenFile{Path: v.TokenFile}
+	case v.Kubernetes != nil:
+		return &transit.Kubernetes{Mount: v.Kubernetes.Mount, Role: v.Kubernetes.Role, JWTFile: v.Kubernetes.JWTFile}
+	case v.AppRole != nil:
+		return &transit.AppRole{Mount: v.AppRole.Mount, RoleIDFile: v.AppRole.RoleIDFile, SecretIDFile: v.AppRole.SecretIDFile}
+	}
+	return &transit.TokenEnv{Name: v.TokenEnv}
+}
+
+// secret is what opens the key store. A key file that nobody named is made.
+func (s *Service) secret() (keystore.Secret, error) {
+	f := s.Settings.Keys.Folder
+	switch {
+	case f.Credential != "":
+		return keystore.Credential(f.Credential), nil
+	case f.PassphraseFile != "":
+		return keystore.PassphraseFile(f.PassphraseFile), nil
+	}
+	_, err := os.Stat(f.KeyFile)
+	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(f.KeyFile) == filepath.Clean(s.Settings.Data) {
+		if _, keys := os.Stat(f.Path); keys == nil {
+			return keystore.Secret{}, fmt.Errorf("there are keys in %s, and the file %s that opens them is gone: restore it", f.Path, f.KeyFile)
+		}
+		if err := keystore.WriteKeyFile(f.KeyFile); err != nil && !errors.Is(err, fs.ErrExist) {
+			return keystore.Secret{}, err
+		}
+		s.Logger.Warn("the keys are opened by a file on the same disk; a systemd credential or Vault keeps them apart", "file", f.KeyFile)
+	}
+	return keystore.KeyFile(f.KeyFile), nil
+}
+
+func (s *Service) state() (state.Store, error) {
+	c := s.Settings.State.ConfigMap
+	if c == nil {
+		return &state.File{Path: s.Settings.State.File}, nil
+	}
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = c.Kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the API server of the state: %w", err)
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &state.ConfigMap{Client: client.CoreV1().ConfigMaps(c.Namespace), Name: c.Name}, nil
+}
+
+// Run serves until the context ends.
+func (s *Service) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.open(); err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	if err := s.rotation.Timing.Validate(); err != nil {
+		return err
+	}
+	public, private := http.NewServeMux(), http.NewServeMux()
+	if s.Keys {
+		(&endpoint.Keys{Records: s.rotation, Logger: s.Logger, Now: time.Now}).Register(public)
+	}
+	var certificates *access.Certificates
+	if s.Sign {
+		sign := public
+		if s.Settings.SignListen != "" {
+			sign = private
+		}
+		if certificates, err = s.addSign(sign, registry); err != nil {
+			return err
+		}
+	}
+	admin := http.NewServeMux()
+	admin.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	admin.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	keeper := newKeeper(s.rotation, s.Logger, registry)
+	admin.HandleFunc("GET /readyz", keeper.ready)
+	servers := []server{{s.Settings.Listen, public, true}, {s.Settings.AdminListen, admin, false}}
+	if s.Sign && s.Settings.SignListen != "" {
+		servers = append(servers, server{s.Settings.SignListen, private, true})
+	}
+	return s.serve(ctx, keeper, certificates, servers)
+}
+
+// addSign adds the signing endpoint.
+func (s *Service) addSign(mux *http.ServeMux, registry *prometheus.Registry) (*access.Certificates, error) {
+	rules, err := access.OpenRules(s.Settings.Access.Rules)
+	if err != nil {
+		return nil, err
+	}
+	rules.Logger = s.Logger
+	tokens, err := access.OpenTokens(s.Settings.Access.Tokens)
+	if err != nil {
+		return nil, err
+	}
+	var certificates *access.Certificates
+	if s.Settings.TLS.ClientCA != "" {
+		if certificates, err = access.OpenCertificates(s.Settings.TLS.ClientCA); err != nil {
+			return nil, err
+		}
+	}
+	log, report, err := audit.Open(s.Settings.Audit.Folder)
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, log.Close)
+	if report.Torn > 0 {
+		s.Logger.Warn("the audit log ended in the middle of a line, for which no answer went out", "bytes", report.Torn)
+	}
+	if report.Damage != nil {
+		s.Logger.Error("the audit log is damaged, and goes on in a new segment", "error", report.Damage)
+	}
+	var ca []byte
+	if s.Settings.Registry.CA != "" {
+		if ca, err = os.ReadFile(s.Settings.Registry.CA); err != nil {
+			return nil, fmt.Errorf("reading the authority of registries: %w", err)
+		}
+	}
+	client, err := signature.NewClient(signature.Options{Plain: s.Settings.Registry.Plain, CA: ca, UserAgent: "holdfast-trust"})
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func() error { client.Close(); return nil })
+	e := &endpoint.Sign{Control: &access.Control{Rules: rules, Tokens: tokens, Certificates: certificates, Limits: access.NewLimits()}, Log: log, Keys: s.rotation,
+		Writer: &signature.Legacy{Client: client}, Fresh: s.rotation.Timing.Resign / 2, Logger: s.Logger, Outcomes: endpoint.NewOutcomes(registry)}
+	if len(s.Settings.Sources) > 0 {
+		e.Source = s.Settings.Sources[0]
+	}
+	e.Register(mux)
+	return certificates, nil
+}
+
+// server is one address.
+type server struct {
+	addr    string
+	handler http.Handler
+	tls     bool // when the service has a certificate
+}
+
+// serve listens at all addresses and keeps the keys until the context ends.
+func (s *Service) serve(ctx context.Context, keeper *keeper, certificates *access.Certificates, servers []server) error {
+	var config *tls.Config
+	if s.Settings.TLS.Certificate != "" {
+		pair := &reloading{certificate: s.Settings.TLS.Certificate, key: s.Settings.TLS.Key}
+		if _, err := pair.get(nil); err != nil {
+			return err
+		}
+		config = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get}
+		if certificates != nil {
+			certificates.Configure(config)
+		}
+	}
+	failed := make(chan error, len(servers))
+	var running []*http.Server
+	for _, o := range servers {
+		l, err := s.listen(o, config)
+		if err != nil {
+			return err
+		}
+		h := &http.Server{Handler: o.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+			ErrorLog: slog.NewLogLogger(s.Logger.Handler(), slog.LevelWarn)}
+		running = append(running, h)
+		go func() { failed <- h.Serve(l) }()
+	}
+	s.rotation.Serve()
+	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(ctx)
+	go func() { keeper.run(ctx); close(done) }()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	cancel()
+	for _, h := range running {
+		stop, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		err = errors.Join(err, h.Shutdown(stop))
+		cancel()
+	}
+	<-done
+	return err
+}
+
+func (s *Service) listen(o server, config *tls.Config) (net.Listener, error) {
+	l, err := net.Listen("tcp", o.addr)
+	if err != nil {
+		return nil, fmt.Errorf("listening: %w", err)
+	}
+	scheme := "http"
+	if config != nil && o.tls {
+		l, scheme = tls.NewListener(l, config), "https"
+	} else if ip := l.Addr().(*net.TCPAddr).IP; o.tls && !ip.IsLoopback() {
+		return nil, errors.Join(fmt.Errorf("listening at %s without tls.certificate: tokens would be sent in the clear. Set tls, or listen on the loopback", o.addr), l.Close())
+	}
+	s.Logger.Info("listening", "url", scheme+"://"+l.Addr().String())
+	return l, nil
+}
