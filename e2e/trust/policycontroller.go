@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -146,13 +147,12 @@ func applyManifests(ctx context.Context, c *kube.Cluster) error {
 
 // adapted returns the documents of a manifest, changed by adapt.
 func adapted(file string) ([]string, error) {
-	f, err := os.Open(file)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }() // it was only read
 	var documents []string
-	for decoder := utilyaml.NewYAMLOrJSONDecoder(f, 4096); ; {
+	for decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096); ; {
 		var o unstructured.Unstructured
 		if err := decoder.Decode(&o.Object); errors.Is(err, io.EOF) {
 			return documents, nil
