@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/holdfast-telemetry/holdfast/trust/keylist"
 	"github.com/holdfast-telemetry/holdfast/trust/policy"
@@ -258,9 +259,15 @@ func (a *Agent) write(ctx context.Context, want *unstructured.Unstructured) erro
 		return err
 	}
 	// Somebody else's fields are left by an apply. One of them could narrow what the policy is for.
-	got.Object["spec"] = want.Object["spec"]
-	_, err = policies.Update(ctx, got, metav1.UpdateOptions{FieldManager: manager})
-	return err
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error { // with policy-controller, which writes the status
+		got, err := policies.Get(ctx, want.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		got.Object["spec"] = want.Object["spec"]
+		_, err = policies.Update(ctx, got, metav1.UpdateOptions{FieldManager: manager})
+		return err
+	})
 }
 
 // same says whether two specifications are the same as JSON.
@@ -284,6 +291,8 @@ func (a *Agent) ready(ctx context.Context, name string) error {
 			if ok, message = policy.Ready(p); ok {
 				return nil
 			}
+		} else if apierrors.IsNotFound(err) {
+			return &Failure{NotReady, fmt.Errorf("the ClusterImagePolicy %s was deleted while it was to come into force", name)}
 		}
 		select {
 		case <-ctx.Done():
