@@ -158,10 +158,24 @@ func (s *service) push(repository string) name.Digest {
 // soon is how long a change of the keys may take to be in force: what the agent waits at most, and 5 seconds.
 const soon = poll + 5*time.Second
 
+// keys is the configuration of a kind of key store.
+func keys(t *testing.T, store string) string {
+	t.Helper()
+	if store == "folder" {
+		return ""
+	}
+	v := trust.StartVault(t.Context(), t)
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(v.Root), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("keys: {vault: {address: %q, token-file: %q}}\n", v.URL, token)
+}
+
 func TestWhatTheServiceSignsRunsAndNothingElse(t *testing.T) {
-	for _, store := range []string{"folder"} {
+	for _, store := range []string{"folder", "vault"} {
 		t.Run(store, func(t *testing.T) {
-			s := startService(t, "")
+			s := startService(t, keys(t, store))
 			cosign := trust.NewCosign(t.Context(), t)
 			signed, unsigned, foreign, theirs := s.push("app/web"), s.push("app/web"), s.push("app/web"), s.push("upstream/redis")
 			other := cosign.KeyPair(t.Context(), t)
