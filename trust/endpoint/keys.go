@@ -1,5 +1,5 @@
 // Package endpoint is the HTTP side of the signing service: the key list for clusters and people, and the signing of images for who is
-// allowed to. README.md lists requests and answers.
+// allowed to. docs/trust/service.md lists requests and answers.
 //
 // The key endpoint is public by nature: nothing in it is secret, and its signature is what clusters trust.
 package endpoint

@@ -85,7 +85,7 @@ func (r *Rotation) load(ctx context.Context) (*revision, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&rec.Record); err != nil {
-		return nil, fmt.Errorf("the state cannot be read, and nothing is signed until it is mended or removed (see the runbook \"state lost\"): %w", err)
+		return nil, fmt.Errorf("the state cannot be read, and nothing is signed until it is mended or made anew (see docs/runbooks/list-key-lost.md): %w", err)
 	}
 	return rec, nil
 }
