@@ -84,14 +84,12 @@ func port(addr string) string {
 
 // Run starts a policy-controller that was stopped or killed, and returns when pods and policies are looked at.
 func (p *PolicyController) Run(ctx context.Context) error {
-	for _, port := range []int{webhookPort, probePort} {
-		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
-		if err != nil {
-			return fmt.Errorf("policy-controller always listens at port %d, and something else does: end that first: %w", port, err)
-		}
-		if err := l.Close(); err != nil {
-			return err
-		}
+	if err := awaitPorts(ctx, webhookPort, probePort); err != nil {
+		return err
+	}
+	// One that was killed keeps its leases for up to a minute, and nobody writes the status of policies until then.
+	if err := p.cluster.Client().CoordinationV1().Leases(PolicyNamespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		return fmt.Errorf("deleting the leases of the policy-controller before: %w", err)
 	}
 	return run(ctx, p.Program, "pods and policies were looked at", func(ctx context.Context) error {
 		if err := p.ApplyPolicy(ctx, emptyPolicy, true); !Denied(err, PolicyWebhook) {
@@ -102,6 +100,29 @@ func (p *PolicyController) Run(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// awaitPorts waits until nobody listens at some ports: another run of these tests may have its policy-controller there.
+func awaitPorts(ctx context.Context, ports ...int) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
+	defer cancel()
+	for _, port := range ports {
+		for {
+			l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+			if err == nil {
+				if err := l.Close(); err != nil {
+					return err
+				}
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("policy-controller always listens at port %d, and something else does: end that first: %w", port, err)
+			case <-time.After(time.Second):
+			}
+		}
+	}
+	return nil
 }
 
 // emptyPolicy is one that the policy webhook must refuse.

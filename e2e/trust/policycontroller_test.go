@@ -277,4 +277,7 @@ func TestPolicyControllerComesBackAfterItWasKilled(t *testing.T) {
 	if err := refused(t, namespace, image, "no signatures found")(); err != nil {
 		t.Error(err)
 	}
+	if err := controller.AwaitPolicy(t.Context(), "kept"); err != nil { // policies' status is written again, too
+		t.Error(err)
+	}
 }
