@@ -17,8 +17,9 @@ func (i *Inventory) controls(ctx context.Context) error {
 			continue
 		}
 		for n := range f.Objects {
-			if err := i.control(Origin{f.Path, &f.Objects[n]}); err != nil {
-				return fmt.Errorf("%s:%d: %w", f.Path, f.Objects[n].Line, err)
+			origin := Origin{f.Path, &f.Objects[n]}
+			if err := i.control(origin); err != nil {
+				i.Refused = append(i.Refused, Refused{origin, err})
 			}
 		}
 	}

@@ -99,6 +99,8 @@ type Inventory struct {
 	Applications []*Application
 	Sets         []*Set
 	Projects     []*Project
+	// Refused are those that do not have the fields that Argo CD's resources have: the API server refuses them.
+	Refused []Refused
 	Scopes       object.Scopes
 	Options      Options
 
@@ -111,6 +113,12 @@ type Inventory struct {
 type Set struct {
 	Origin
 	Namespace, Name string
+}
+
+// Refused is one of Argo CD's resources that cannot be one.
+type Refused struct {
+	Origin
+	Err error
 }
 
 // Project is an AppProject of the tree.
