@@ -101,8 +101,8 @@ type Inventory struct {
 	Projects     []*Project
 	// Refused are those that do not have the fields that Argo CD's resources have: the API server refuses them.
 	Refused []Refused
-	Scopes       object.Scopes
-	Options      Options
+	Scopes  object.Scopes
+	Options Options
 
 	tree  tree.Tree
 	index map[string]int // of Files, by path
