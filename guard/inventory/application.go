@@ -133,3 +133,17 @@ func (a *Application) Standing() map[object.Key]Target {
 	}
 	return standing
 }
+
+// Hook says whether an object is a hook of a sync, or of Helm: Argo CD runs those, and does not prune them like others.
+func (t *Target) Hook() bool {
+	_, hook := t.Object.Annotations[argo.Hook]
+	_, helm := t.Object.Annotations[argo.HelmHook]
+	return hook || helm
+}
+
+// Expand reads what an Application would own if it were defined like that in this tree.
+func (i *Inventory) Expand(definition *Application) *Application {
+	a := &Application{Application: definition.Application, Origin: definition.Origin, Set: definition.Set}
+	i.expand(a)
+	return a
+}

@@ -113,6 +113,8 @@ type Inventory struct {
 type Set struct {
 	Origin
 	Namespace, Name string
+	// KeepsApplications says that the set does not delete an Application that it does not generate any more.
+	KeepsApplications bool
 }
 
 // Refused is one of Argo CD's resources that cannot be one.
@@ -272,4 +274,30 @@ func (i *Inventory) parents() {
 			}
 		}
 	}
+}
+
+// Body reads an object whole, also of a kind that is not kept.
+func (i *Inventory) Body(o Origin) (map[string]any, error) {
+	if o.Object.Body != nil {
+		return o.Object.Body, nil
+	}
+	f := i.File(o.Path)
+	if f == nil {
+		return nil, fmt.Errorf("%s is no file of %s", o.Path, i.Name)
+	}
+	all := i.tree.Files()
+	n, ok := slices.BinarySearchFunc(all, o.Path, func(f tree.File, p string) int { return tree.Compare(f.Path, p) })
+	if !ok {
+		return nil, fmt.Errorf("%s is no file of %s", o.Path, i.Name)
+	}
+	data, err := i.tree.Read(all[n])
+	if err != nil {
+		return nil, err
+	}
+	for _, found := range object.Read(o.Path, data, object.Kinds{o.Object.GroupKind(): true}).Objects {
+		if found.Document == o.Object.Document && found.Item == o.Object.Item {
+			return found.Body, nil
+		}
+	}
+	return nil, fmt.Errorf("%s changed while it was read", o.Path)
 }
