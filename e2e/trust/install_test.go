@@ -239,11 +239,18 @@ func TestWhatDeployInstallsSignsAndRefuses(t *testing.T) {
 
 // checkMended shows that the rights are enough for what the agent does seldom.
 func checkMended(t *testing.T, i *installation) {
+	before, err := controller.Policy(t.Context(), trustpolicy.DefaultName)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := controller.DeletePolicy(t.Context(), trustpolicy.DefaultName); err != nil {
 		t.Fatal(err)
 	}
 	await(t, i.running, "the policy was back", func(ctx context.Context) error {
-		_, err := controller.Policy(ctx, trustpolicy.DefaultName)
+		p, err := controller.Policy(ctx, trustpolicy.DefaultName)
+		if err == nil && p.GetUID() == before.GetUID() { // policy-controller keeps it until it has taken it out
+			err = fmt.Errorf("the one before is still there")
+		}
 		return err
 	})
 	if out, err := cluster.Kubectl(t.Context(), "patch", "clusterimagepolicy", trustpolicy.DefaultName, "--type=merge", "-p", `{"spec":{"mode":"warn","match":[{"group":"apps","version":"v1","resource":"deployments"}]}}`); err != nil {
@@ -269,6 +276,7 @@ func checkMended(t *testing.T, i *installation) {
 		}
 		return err
 	})
+	i.says("OK")
 	events, err := cluster.Client().CoreV1().Events(installed).List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=holdfast-trust-sync,involvedObject.kind=ConfigMap"})
 	if err != nil || len(events.Items) == 0 {
 		t.Errorf("the agent told %d events, %v", len(events.Items), err)
@@ -349,7 +357,9 @@ func checkAgent(t *testing.T, i *installation) {
 			_, err := core.ConfigMaps(installed).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "other"}}, metav1.CreateOptions{})
 			return err
 		}},
-		{"delete what it remembers", false, func() error { return core.ConfigMaps(installed).Delete(ctx, "holdfast-trust-sync", metav1.DeleteOptions{}) }},
+		{"delete what it remembers", false, func() error {
+			return core.ConfigMaps(installed).Delete(ctx, "holdfast-trust-sync", metav1.DeleteOptions{})
+		}},
 		{"list pods", false, func() error { _, err := core.Pods("").List(ctx, metav1.ListOptions{}); return err }},
 		{"run pods in its namespace", false, func() error { _, err := core.Pods(installed).Create(ctx, container("i"), dryRun); return err }},
 		{"run pods elsewhere", false, func() error { _, err := core.Pods("default").Create(ctx, container("i"), dryRun); return err }},
