@@ -38,8 +38,8 @@ Its configuration is not here, so that applying this again, after an upgrade, ca
 		file: "holdfast-trust-config.yaml", chart: service,
 		header: `An example of the service's configuration, with keys on its own volume. Change it, and keep your own copy.`,
 		args: []string{"--set", "plain=true,settings.timing.active=7d,settings.timing.lifetime=21d", "--set-json",
-			`rules={"issuers":[{"issuer":"https://token.actions.githubusercontent.com","audience":"holdfast-trust"}],` +
-				`"rules":[{"name":"main branches sign their own repository","oidc":{"issuer":"https://token.actions.githubusercontent.com",` +
+			`rules={"issuers":[{"url":"https://token.actions.githubusercontent.com","audience":"holdfast-trust"}],` +
+				`"rules":[{"name":"main-branches-sign-their-own-repository","oidc":{"issuer":"https://token.actions.githubusercontent.com",` +
 				`"claims":{"repository":"acme/*","ref":"refs/heads/main"}},"repositories":["reg.example/${repository}"]}]}`},
 		only: []string{"config.yaml"},
 	},

@@ -91,7 +91,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (gt (int .Values.replicaCount) 1) (not $vault) (not .Values.existingConfigMap) }}
 {{- fail "replicaCount is more than 1 and the keys are in a folder, which is one machine's: set settings.keys.vault" }}
 {{- end }}
-{{- if and .Values.existingConfigMap (or .Values.settings .Values.rules) }}
+{{- if and .Values.existingConfigMap (or .Values.settings .Values.rules.rules .Values.rules.issuers) }}
 {{- fail "existingConfigMap is set: settings and rules are in it, and no values" }}
 {{- end }}
 {{- if and (not $vault) (not .Values.existingConfigMap) (not .Values.persistence.enabled) }}
