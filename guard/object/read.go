@@ -108,15 +108,14 @@ func (f *File) readYAML(data []byte, keep Kinds) *Bad {
 // firstDocument cuts the first document off: its text, the lines up to the next one, and the rest from the line that separates them,
 // nil where there is none.
 func firstDocument(data []byte) (text []byte, lines int, rest []byte) {
-	for start := 0; ; {
-		end := bytes.IndexByte(data[start:], '\n')
-		if end < 0 {
-			return data, lines, nil
+	for end := 0; ; {
+		next := bytes.Index(data[end:], []byte("\n---"))
+		if next < 0 {
+			return data, 0, nil
 		}
-		start += end + 1
-		lines++
-		if isSeparator(data[start:]) {
-			return data[:start], lines, data[start:]
+		end += next + 1
+		if isSeparator(data[end:]) {
+			return data[:end], bytes.Count(data[:end], []byte("\n")), data[end:]
 		}
 	}
 }
@@ -128,6 +127,14 @@ func isSeparator(data []byte) bool {
 
 // document reads one document that begins after some lines.
 func (f *File) document(text []byte, number, lines int, keep Kinds) *Bad {
+	if f.scan(text, number, lines, keep) {
+		return nil
+	}
+	return f.parse(text, number, lines, keep)
+}
+
+// parse reads one document with the YAML parser.
+func (f *File) parse(text []byte, number, lines int, keep Kinds) *Bad {
 	d := document{number: number, lines: lines, keep: keep, file: f}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var root yaml.Node

@@ -1,0 +1,374 @@
+package object
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// token is a scalar on one line.
+type token struct {
+	span         // its text, without quotes
+	at      int  // where it begins, with its quote
+	quote   byte // 0 where it is plain
+	escaped bool // quotes or escapes are in the text
+	key     bool // a colon follows, and pos is behind it
+}
+
+// maxKey is how long a key may be, in bytes. The parser takes no more than 1,024 characters up to the colon for one.
+const maxKey = 1000
+
+// token scans a scalar in block context.
+func (s *scanner) token() token { return s.scalarToken(false) }
+
+func (s *scanner) scalarToken(flow bool) token {
+	if s.pos >= len(s.src) {
+		s.give()
+		return token{}
+	}
+	var t token
+	switch c := s.src[s.pos]; c {
+	case '"', '\'':
+		t = s.quoted(c)
+	default:
+		t = s.plain(flow)
+	}
+	if t.key && t.to-t.at > maxKey {
+		s.give()
+		return token{}
+	}
+	return t
+}
+
+// Classes of characters in plain scalars.
+const (
+	notFirst  = 1 << iota // no plain scalar that the scanner takes begins so
+	stops                 // may end one
+	stopsFlow             // ends one in a flow collection, or is more than it takes there
+)
+
+var plainClass = func() (t [256]byte) {
+	for _, c := range []byte(" \t\n-?:,[]{}#&*!|>'\"%@`") {
+		t[c] |= notFirst
+	}
+	for _, c := range []byte(":#\n\t") {
+		t[c] |= stops | stopsFlow
+	}
+	for _, c := range []byte(",[]{}?") {
+		t[c] |= stopsFlow
+	}
+	return t
+}()
+
+// plain scans a plain scalar.
+func (s *scanner) plain(flow bool) token {
+	t := token{at: s.pos, span: span{from: s.pos}}
+	if plainClass[s.src[s.pos]]&notFirst != 0 && !s.minus(flow) {
+		s.give()
+		return t
+	}
+	ends := byte(stops)
+	if flow {
+		ends = stopsFlow
+	}
+	p := s.pos
+scan:
+	for ; p < len(s.src); p++ {
+		c := s.src[p]
+		if plainClass[c]&ends == 0 {
+			continue
+		}
+		switch c {
+		case '#':
+			if s.src[p-1] == ' ' {
+				break scan
+			}
+		case ':':
+			if p+1 == len(s.src) || s.src[p+1] == ' ' || s.src[p+1] == '\n' {
+				t.key = true
+				break scan
+			}
+			if flow && plainClass[s.src[p+1]]&stopsFlow != 0 {
+				s.give()
+				return t
+			}
+		case '\t', '?':
+			s.give()
+			return t
+		default:
+			break scan
+		}
+	}
+	t.to = p
+	for s.src[t.to-1] == ' ' {
+		t.to--
+	}
+	s.pos = t.to
+	if t.key {
+		if t.to != p {
+			s.give()
+			return token{}
+		}
+		s.pos = p + 1
+	}
+	return t
+}
+
+// minus says whether a dash begins a plain scalar here.
+func (s *scanner) minus(flow bool) bool {
+	if s.src[s.pos] != '-' || s.pos+1 >= len(s.src) {
+		return false
+	}
+	next := s.src[s.pos+1]
+	return next != ' ' && next != '\n' && next != '\t' && !(flow && plainClass[next]&stopsFlow != 0)
+}
+
+// quoted scans a scalar in quotes.
+func (s *scanner) quoted(quote byte) token {
+	t := token{at: s.pos, quote: quote, span: span{from: s.pos + 1}}
+	p := t.from
+	for ; p < len(s.src); p++ {
+		c := s.src[p]
+		switch {
+		case c == '\n' || c == '\t':
+			s.give()
+			return token{}
+		case c == '\\' && quote == '"':
+			n := escape(s.src[p:])
+			if n == 0 {
+				s.give()
+				return token{}
+			}
+			t.escaped = true
+			p += n - 1
+			continue
+		case c != quote:
+			continue
+		}
+		if quote == '\'' && p+1 < len(s.src) && s.src[p+1] == quote {
+			t.escaped = true
+			p++
+			continue
+		}
+		break
+	}
+	if p >= len(s.src) {
+		s.give()
+		return token{}
+	}
+	t.to, s.pos = p, p+1
+	if s.pos < len(s.src) && s.src[s.pos] == ':' {
+		if s.pos+1 < len(s.src) && s.src[s.pos+1] != ' ' && s.src[s.pos+1] != '\n' {
+			s.give()
+			return token{}
+		}
+		t.key = true
+		s.pos++
+	}
+	return t
+}
+
+// escape returns the length of an escape of those that JSON has too, 0 for others.
+func escape(text []byte) int {
+	if len(text) < 2 {
+		return 0
+	}
+	switch text[1] {
+	case '"', '\\', 'n', 't', 'r', 'b', 'f':
+		return 2
+	case 'u':
+		if len(text) < 6 {
+			return 0
+		}
+		r, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+		if err != nil || r >= 0xd800 && r < 0xe000 {
+			return 0
+		}
+		return 6
+	}
+	return 0
+}
+
+// unquoted returns the text of a scalar. It is part of the file's, if nothing in it was escaped.
+func (s *scanner) unquoted(t token) []byte {
+	text := s.src[t.from:t.to]
+	switch {
+	case !t.escaped:
+		return text
+	case t.quote == '\'':
+		return bytes.ReplaceAll(text, []byte("''"), []byte("'"))
+	}
+	plain := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			plain = append(plain, text[i])
+			continue
+		}
+		i++
+		switch c := text[i]; c {
+		case 'n':
+			plain = append(plain, '\n')
+		case 't':
+			plain = append(plain, '\t')
+		case 'r':
+			plain = append(plain, '\r')
+		case 'b':
+			plain = append(plain, '\b')
+		case 'f':
+			plain = append(plain, '\f')
+		case 'u':
+			r, _ := strconv.ParseUint(string(text[i+1:i+5]), 16, 16)
+			plain = utf8.AppendRune(plain, rune(r))
+			i += 4
+		default:
+			plain = append(plain, c)
+		}
+	}
+	return plain
+}
+
+// isText says whether a scalar is a text, and no number, truth value or null.
+func (s *scanner) isText(t token) bool {
+	if t.quote != 0 || t.to == t.from {
+		return t.quote != 0
+	}
+	text := s.src[t.from:t.to]
+	switch text[0] {
+	case '+', '-', '.', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		_, ok := s.number(t).(string)
+		return ok
+	}
+	return !isWord(text)
+}
+
+// isWord says whether a plain scalar is one of the words that stand for a truth value, null or a merge.
+func isWord(text []byte) bool {
+	switch string(text) {
+	case "~", "null", "Null", "NULL", "true", "True", "TRUE", "false", "False", "FALSE", "<<":
+		return true
+	}
+	return false
+}
+
+// scalar returns the value of a scalar if values are asked for.
+func (s *scanner) scalar(t token) any {
+	if t.quote == 0 && t.to-t.from == 2 && string(s.src[t.from:t.to]) == "<<" {
+		s.give()
+	}
+	if !s.build || s.odd {
+		return nil
+	}
+	text := s.src[t.from:t.to]
+	if t.quote != 0 {
+		return string(s.unquoted(t))
+	}
+	switch c := text[0]; {
+	case c >= '0' && c <= '9', c == '+', c == '-', c == '.':
+		return s.number(t)
+	case !isWord(text):
+		return string(text)
+	case c == 't' || c == 'T':
+		return true
+	case c == 'f' || c == 'F':
+		return false
+	}
+	return nil
+}
+
+// number returns the value of a plain scalar that may be a number, as the YAML parser has it.
+func (s *scanner) number(t token) any {
+	text := s.src[t.from:t.to]
+	if len(text) <= 15 && text[0] != '0' && isDigits(text) {
+		n := 0
+		for _, c := range text {
+			n = 10*n + int(c-'0')
+		}
+		return float64(n)
+	}
+	n := yaml.Node{Kind: yaml.ScalarNode, Value: string(text)}
+	n.Tag = n.ShortTag()
+	v, err := new(document).scalar(&n)
+	if err != nil {
+		s.give()
+	}
+	return v
+}
+
+func isDigits(text []byte) bool {
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// field writes the way to a key.
+func (s *scanner) field(key span) string {
+	way := make([]string, 0, len(s.way)+1)
+	for _, step := range s.way {
+		if step.key == (span{}) {
+			way = append(way, fmt.Sprintf("[%d]", step.index))
+		} else {
+			way = append(way, string(s.src[step.key.from:step.key.to]))
+		}
+	}
+	return Field(append(way, string(s.src[key.from:key.to])))
+}
+
+// blockStyle is how a block scalar is written.
+type blockStyle struct {
+	folded bool
+	chomp  byte // '-' drops the last line feeds, '+' keeps all of them, 0 keeps one
+	indent int
+}
+
+// value returns the text of a block scalar whose lines are given.
+func (b blockStyle) value(text []byte) string {
+	var out []byte
+	breaks := 0                 // empty lines since the last that was not
+	first, ended := true, false // ended: the last line has a line feed
+	more := false               // the last line began with a blank
+	for len(text) > 0 {
+		line, rest, hasBreak := bytes.Cut(text, []byte("\n"))
+		text = rest
+		n := 0
+		for n < len(line) && n < b.indent && line[n] == ' ' {
+			n++
+		}
+		line = line[n:]
+		if len(line) == 0 {
+			if hasBreak {
+				breaks++
+			}
+			continue
+		}
+		blank := line[0] == ' ' || line[0] == '\t'
+		switch {
+		case first:
+		case b.folded && !more && !blank && ended:
+			if breaks == 0 {
+				out = append(out, ' ')
+			}
+		default:
+			out = append(out, '\n')
+		}
+		for ; breaks > 0; breaks-- {
+			out = append(out, '\n')
+		}
+		out = append(out, line...)
+		first, ended, more = false, hasBreak, blank
+	}
+	if b.chomp != '-' && ended {
+		out = append(out, '\n')
+	}
+	if b.chomp == '+' {
+		for ; breaks > 0; breaks-- {
+			out = append(out, '\n')
+		}
+	}
+	return string(out)
+}
