@@ -24,23 +24,20 @@ const maxKey = 1000
 // token scans a scalar in block context.
 func (s *scanner) token() token { return s.scalarToken(false) }
 
+// noToken says that the document is odd.
+func (s *scanner) noToken() token {
+	s.give()
+	return token{}
+}
+
 func (s *scanner) scalarToken(flow bool) token {
 	if s.pos >= len(s.src) {
-		s.give()
-		return token{}
+		return s.noToken()
 	}
-	var t token
-	switch c := s.src[s.pos]; c {
-	case '"', '\'':
-		t = s.quoted(c)
-	default:
-		t = s.plain(flow)
+	if c := s.src[s.pos]; c == '"' || c == '\'' {
+		return s.quoted(c)
 	}
-	if t.key && t.to-t.at > maxKey {
-		s.give()
-		return token{}
-	}
-	return t
+	return s.plain(flow)
 }
 
 // Classes of characters in plain scalars.
@@ -65,56 +62,45 @@ var plainClass = func() (t [256]byte) {
 
 // plain scans a plain scalar.
 func (s *scanner) plain(flow bool) token {
-	t := token{at: s.pos, span: span{from: s.pos}}
-	if plainClass[s.src[s.pos]]&notFirst != 0 && !s.minus(flow) {
-		s.give()
-		return t
+	src, from := s.src, s.pos
+	if plainClass[src[from]]&notFirst != 0 && !s.minus(flow) {
+		return s.noToken()
 	}
-	ends := byte(stops)
+	ends := uint8(stops)
 	if flow {
 		ends = stopsFlow
 	}
-	p := s.pos
-scan:
-	for ; p < len(s.src); p++ {
-		c := s.src[p]
-		if plainClass[c]&ends == 0 {
-			continue
+	for p := from; ; p++ {
+		for p < len(src) && plainClass[src[p]]&ends == 0 {
+			p++
 		}
-		switch c {
-		case '#':
-			if s.src[p-1] == ' ' {
-				break scan
+		if p < len(src) {
+			switch c := src[p]; {
+			case c == '\t' || c == '?':
+				return s.noToken()
+			case c == '#' && src[p-1] != ' ':
+				continue
+			case c == ':' && p+1 < len(src) && src[p+1] != ' ' && src[p+1] != '\n':
+				if flow && plainClass[src[p+1]]&stopsFlow != 0 {
+					return s.noToken()
+				}
+				continue
 			}
-		case ':':
-			if p+1 == len(s.src) || s.src[p+1] == ' ' || s.src[p+1] == '\n' {
-				t.key = true
-				break scan
-			}
-			if flow && plainClass[s.src[p+1]]&stopsFlow != 0 {
-				s.give()
-				return t
-			}
-		case '\t', '?':
-			s.give()
-			return t
-		default:
-			break scan
 		}
-	}
-	t.to = p
-	for s.src[t.to-1] == ' ' {
-		t.to--
-	}
-	s.pos = t.to
-	if t.key {
-		if t.to != p {
-			s.give()
-			return token{}
+		to := p
+		for src[to-1] == ' ' {
+			to--
+		}
+		if p == len(src) || src[p] != ':' {
+			s.pos = to
+			return token{span: span{from, to}, at: from}
+		}
+		if to != p || to-from > maxKey {
+			return s.noToken()
 		}
 		s.pos = p + 1
+		return token{span: span{from, to}, at: from, key: true}
 	}
-	return t
 }
 
 // minus says whether a dash begins a plain scalar here.
@@ -134,13 +120,11 @@ func (s *scanner) quoted(quote byte) token {
 		c := s.src[p]
 		switch {
 		case c == '\n' || c == '\t':
-			s.give()
-			return token{}
+			return s.noToken()
 		case c == '\\' && quote == '"':
 			n := escape(s.src[p:])
 			if n == 0 {
-				s.give()
-				return token{}
+				return s.noToken()
 			}
 			t.escaped = true
 			p += n - 1
@@ -156,17 +140,18 @@ func (s *scanner) quoted(quote byte) token {
 		break
 	}
 	if p >= len(s.src) {
-		s.give()
-		return token{}
+		return s.noToken()
 	}
 	t.to, s.pos = p, p+1
 	if s.pos < len(s.src) && s.src[s.pos] == ':' {
 		if s.pos+1 < len(s.src) && s.src[s.pos+1] != ' ' && s.src[s.pos+1] != '\n' {
-			s.give()
-			return token{}
+			return s.noToken()
 		}
 		t.key = true
 		s.pos++
+	}
+	if t.key && t.to-t.at > maxKey {
+		return s.noToken()
 	}
 	return t
 }
