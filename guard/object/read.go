@@ -2,7 +2,6 @@ package object
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -54,41 +53,6 @@ func looksLikeManifest(data []byte) bool {
 		}
 	}
 	return true
-}
-
-// readJSON reads a file that must be one object.
-func (f *File) readJSON(data []byte, keep Kinds) *Bad {
-	if bad := jsonError(data); bad != nil {
-		return bad
-	}
-	return f.document(data, 0, 0, keep)
-}
-
-// jsonError says where a text is no single JSON value.
-func jsonError(data []byte) *Bad {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	var first any
-	err := decoder.Decode(&first)
-	if err == nil {
-		if _, err = decoder.Token(); errors.Is(err, io.EOF) {
-			return nil
-		}
-		line, column := position(data, int(decoder.InputOffset()))
-		return &Bad{Line: line, Column: column, Message: "a JSON file has one object, and here another one begins; write each into a file of its own"}
-	}
-	offset := len(data)
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		offset = int(syntax.Offset) - 1
-	}
-	line, column := position(data, max(0, offset))
-	return &Bad{Line: line, Column: column, Message: "it is not JSON: " + err.Error()}
-}
-
-// position returns the line and the column, from 1, of a place in a text.
-func position(data []byte, offset int) (line, column int) {
-	before := data[:min(offset, len(data))]
-	return 1 + bytes.Count(before, []byte("\n")), len(before) - bytes.LastIndexByte(before, '\n')
 }
 
 // readYAML reads documents one after the other, each for itself: a line that begins with three dashes ends one wherever it stands.
