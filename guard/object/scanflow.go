@@ -4,6 +4,9 @@ package object
 func (s *scanner) flow(r role) (v any) {
 	s.enter()
 	defer s.leave()
+	if s.odd {
+		return nil
+	}
 	mapping := s.src[s.pos] == '{'
 	s.pos++
 	if mapping {
