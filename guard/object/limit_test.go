@@ -9,7 +9,7 @@ import (
 )
 
 func TestAFileBeyondTheLimitIsBadAndNotReadInPart(t *testing.T) {
-	data := append([]byte(head), bytes.Repeat([]byte("#\n"), MaxFile/2)...)
+	data := append([]byte(head), bytes.Repeat([]byte("#"+strings.Repeat("-", 1022)+"\n"), MaxFile>>10)...)
 	f := Read("a.yaml", data, nil)
 	if f.Bad == nil || !f.Bad.Manifest || f.Objects != nil || !strings.Contains(f.Bad.Message, fmt.Sprint(MaxFile)) {
 		t.Errorf("%+v", f)

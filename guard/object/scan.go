@@ -251,7 +251,7 @@ func (s *scanner) content() {
 			continue
 		}
 		s.pos, s.col = p, p-s.start
-		if s.col == 0 && bytes.HasPrefix(s.src[p:], []byte("...")) {
+		if s.col == 0 && (bytes.HasPrefix(s.src[p:], []byte("...")) || isSeparator(s.src[p:])) {
 			s.give()
 		}
 		return
