@@ -86,8 +86,7 @@ func (b *bench) run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
-	t.print(os.Stdout)
-	return nil
+	return t.print(os.Stdout)
 }
 
 // work is the folder of the repository, and scratch another one beside it.

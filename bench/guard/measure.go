@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -103,10 +104,10 @@ func median(runs []usage) usage {
 }
 
 // print writes the table. The last column is the CPU time as a part of kubeconform's, where that ran.
-func (t *table) print(to io.Writer) {
+func (t *table) print(to io.Writer) error {
 	var peer time.Duration
 	for _, r := range t.rows {
-		if len(r.name) > 11 && r.name[:11] == "kubeconform" {
+		if strings.HasPrefix(r.name, "kubeconform") {
 			peer = r.user + r.system
 		}
 	}
@@ -119,5 +120,5 @@ func (t *table) print(to io.Writer) {
 		}
 		fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.0f\t%d\t%s\n", r.name, (r.user + r.system).Seconds(), r.user.Seconds(), r.system.Seconds(), r.wall.Seconds(), float64(r.memory)/(1<<20), r.exit, ratio)
 	}
-	w.Flush()
+	return w.Flush()
 }

@@ -30,7 +30,7 @@ func (n *interned) text(b []byte) string {
 	if n.texts == nil || len(n.texts) >= maxTexts {
 		n.texts = make(map[string]string)
 	}
-	s := intern(string(b))
+	s := string(b)
 	n.texts[s] = s
 	return s
 }

@@ -2,6 +2,7 @@ package object
 
 import (
 	"bytes"
+	"encoding/binary"
 	"sync"
 	"unicode/utf8"
 )
@@ -125,7 +126,7 @@ func (s *scanner) document(text []byte, build bool) (root, bool) {
 	}
 	r := root{line: s.line, column: s.col + 1}
 	t := s.token()
-	if !t.key {
+	if !t.key() {
 		return root{}, false
 	}
 	body := s.mapping(r.column-1, t, roleObject)
@@ -145,34 +146,37 @@ func (s *scanner) give() {
 // plainText says whether a text is UTF-8 without control characters but for line feeds and tabs, and without what YAML takes for a line
 // break or a byte order mark.
 func plainText(text []byte) bool {
-	ascii := true
-	for _, c := range text {
-		if textClass[c] != 0 {
-			if textClass[c] == bad {
-				return false
-			}
+	rest, ascii := text, true
+	for ; len(rest) >= 8; rest = rest[8:] {
+		if x := binary.LittleEndian.Uint64(rest); x&(each*0x80) != 0 {
 			ascii = false
+			break
+		} else if controls(x) {
+			return false
+		}
+	}
+	for _, c := range rest {
+		if c >= 0x80 {
+			ascii = false
+		} else if c == 0x7f || c < ' ' && c != '\n' && c != '\t' {
+			return false
 		}
 	}
 	return ascii || plainUnicode(text)
 }
 
-const (
-	bad  = 1
-	high = 2
-)
+// each is 1 in each of eight bytes.
+const each = 0x0101010101010101
 
-var textClass = func() (t [256]byte) {
-	for c := range t {
-		switch {
-		case c >= 0x80:
-			t[c] = high
-		case c == 0x7f || c < ' ' && c != '\n' && c != '\t':
-			t[c] = bad
-		}
-	}
-	return t
-}()
+// controls says whether one of eight bytes, all of ASCII, is a control character but a line feed or tab. Adding to a byte sets its highest
+// bit from a value on, and carries nothing into the next.
+func controls(x uint64) bool {
+	printable := x + each*(0x80-' ')
+	notFeed := (x ^ each*'\n') + each*0x7f
+	notTab := (x ^ each*'\t') + each*0x7f
+	notDelete := (x ^ each*0x7f) + each*0x7f
+	return (^printable&notFeed&notTab|^notDelete)&(each*0x80) != 0
+}
 
 func plainUnicode(text []byte) bool {
 	for len(text) > 0 {

@@ -148,6 +148,19 @@ func TestManifestsOfRenderersAreScannedAndAreAsTheParserHasThem(t *testing.T) {
 	}
 }
 
+func TestControlCharactersAreFoundWhereverTheyStand(t *testing.T) {
+	for c := range 256 {
+		want := c == '\n' || c == '\t' || c >= ' ' && c < 0x7f
+		for at := range 17 {
+			text := bytes.Repeat([]byte("\n~ \t"), 5)[:17]
+			text[at] = byte(c)
+			if got := plainText(text); got != want {
+				t.Fatalf("%#x at %d: %v", c, at, got)
+			}
+		}
+	}
+}
+
 func TestWhatIsReadHoldsNothingOfTheFile(t *testing.T) {
 	data := []byte("apiVersion: apps/v1\nkind: StatefulSet\nmetadata:\n  name: name-of-it\n  namespace: its-namespace\n  labels:\n    app.kubernetes.io/instance: its-label\n  annotations:\n    argocd.argoproj.io/sync-options: 'Prune=false'\nspec:\n  text: |\n    some text\n  spec: [a, b]\n  spec: c\n")
 	f := Read("a.yaml", data, Stateful())

@@ -21,7 +21,7 @@ func (s *scanner) mapping(col int, t token, r role) map[string]any {
 		s.key(&seen, t, r)
 		v := s.entry(col, t, r)
 		if m != nil && !s.odd {
-			m[string(s.src[t.from:t.to])] = v
+			m[s.text(s.src[t.from:t.to])] = v
 		}
 		if s.col < col {
 			break
@@ -30,7 +30,7 @@ func (s *scanner) mapping(col int, t token, r role) map[string]any {
 			s.give()
 			break
 		}
-		if t = s.token(); !t.key {
+		if t = s.token(); !t.key() {
 			s.give()
 		}
 	}
@@ -68,7 +68,7 @@ func (s *scanner) identityText(to *[]byte) any {
 		return nil
 	}
 	t := s.token()
-	if t.key || !s.isText(t) {
+	if t.key() || !s.isText(t) {
 		s.give()
 		return nil
 	}
@@ -152,7 +152,7 @@ const manyKeys = 24
 // key notes a key, and a repeated one as such.
 func (s *scanner) key(seen *keysSeen, t token, r role) {
 	key := s.src[t.from:t.to]
-	if string(key) == "<<" || t.escaped {
+	if string(key) == "<<" || t.escaped() {
 		s.give()
 		return
 	}
@@ -164,7 +164,7 @@ func (s *scanner) key(seen *keysSeen, t token, r role) {
 		s.give()
 		return
 	}
-	s.repeated = append(s.repeated, Repeated{s.field(t.span), s.line, utf8.RuneCount(s.src[s.start:t.at]) + 1})
+	s.repeated = append(s.repeated, Repeated{s.field(t.span), s.line, utf8.RuneCount(s.src[s.start:t.at()]) + 1})
 }
 
 func (s *scanner) seenBefore(seen *keysSeen, key []byte) bool {
@@ -197,7 +197,7 @@ func (s *scanner) block(r role) any {
 		return s.sequence(col, false)
 	}
 	t := s.token()
-	if !t.key {
+	if !t.key() {
 		s.give()
 		return nil
 	}
@@ -258,7 +258,7 @@ func (s *scanner) item(col int) any {
 		return s.inline(col, roleOther)
 	}
 	t := s.token()
-	if t.key {
+	if t.key() {
 		return s.asValue(s.mapping(at, t, roleOther))
 	}
 	v := s.scalar(t)
@@ -275,7 +275,7 @@ func (s *scanner) inline(col int, r role) (v any) {
 		v = s.flow(r)
 	default:
 		t := s.token()
-		if t.key {
+		if t.key() {
 			s.give()
 			return nil
 		}

@@ -30,7 +30,7 @@ func (s *scanner) flowMapping(r role) map[string]any {
 	seen := keysSeen{base: len(s.keys)}
 	for !s.odd {
 		t := s.scalarToken(true)
-		if !t.key || s.odd {
+		if !t.key() || s.odd {
 			s.give()
 			break
 		}
@@ -41,7 +41,7 @@ func (s *scanner) flowMapping(r role) map[string]any {
 		v := s.flowValue(text, below)
 		s.way = s.way[:len(s.way)-1]
 		if m != nil && !s.odd {
-			m[string(s.src[t.from:t.to])] = v
+			m[s.text(s.src[t.from:t.to])] = v
 		}
 		if !s.another('}') {
 			break
@@ -82,7 +82,7 @@ func (s *scanner) flowValue(want *[]byte, r role) any {
 		return s.flow(r)
 	}
 	t := s.scalarToken(true)
-	if t.key || s.odd || want != nil && !s.isText(t) {
+	if t.key() || s.odd || want != nil && !s.isText(t) {
 		s.give()
 		return nil
 	}

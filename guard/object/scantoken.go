@@ -9,13 +9,32 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// token is a scalar on one line.
+// token is a scalar on one line: where its text is, without quotes. It is small enough to stay in registers.
 type token struct {
-	span         // its text, without quotes
-	at      int  // where it begins, with its quote
-	quote   byte // 0 where it is plain
-	escaped bool // quotes or escapes are in the text
-	key     bool // a colon follows, and pos is behind it
+	span
+	is style
+}
+
+// style is what a token is.
+type style uint8
+
+const (
+	isKey     style = 1 << iota // a colon follows, and pos is behind it
+	isEscaped                   // quotes or escapes are in the text
+	isSingle                    // it is in single quotes
+	isDouble                    // it is in double quotes
+)
+
+func (t token) key() bool     { return t.is&isKey != 0 }
+func (t token) escaped() bool { return t.is&isEscaped != 0 }
+func (t token) quoted() bool  { return t.is&(isSingle|isDouble) != 0 }
+
+// at is where it begins, with its quote.
+func (t token) at() int {
+	if t.quoted() {
+		return t.from - 1
+	}
+	return t.from
 }
 
 // maxKey is how long a key may be, in bytes. The parser takes no more than 1,024 characters up to the colon for one.
@@ -93,13 +112,13 @@ func (s *scanner) plain(flow bool) token {
 		}
 		if p == len(src) || src[p] != ':' {
 			s.pos = to
-			return token{span: span{from, to}, at: from}
+			return token{span{from, to}, 0}
 		}
 		if to != p || to-from > maxKey {
 			return s.noToken()
 		}
 		s.pos = p + 1
-		return token{span: span{from, to}, at: from, key: true}
+		return token{span{from, to}, isKey}
 	}
 }
 
@@ -114,7 +133,10 @@ func (s *scanner) minus(flow bool) bool {
 
 // quoted scans a scalar in quotes.
 func (s *scanner) quoted(quote byte) token {
-	t := token{at: s.pos, quote: quote, span: span{from: s.pos + 1}}
+	t := token{span{from: s.pos + 1}, isSingle}
+	if quote == '"' {
+		t.is = isDouble
+	}
 	p := t.from
 	for ; p < len(s.src); p++ {
 		c := s.src[p]
@@ -126,14 +148,14 @@ func (s *scanner) quoted(quote byte) token {
 			if n == 0 {
 				return s.noToken()
 			}
-			t.escaped = true
+			t.is |= isEscaped
 			p += n - 1
 			continue
 		case c != quote:
 			continue
 		}
 		if quote == '\'' && p+1 < len(s.src) && s.src[p+1] == quote {
-			t.escaped = true
+			t.is |= isEscaped
 			p++
 			continue
 		}
@@ -147,10 +169,10 @@ func (s *scanner) quoted(quote byte) token {
 		if s.pos+1 < len(s.src) && s.src[s.pos+1] != ' ' && s.src[s.pos+1] != '\n' {
 			return s.noToken()
 		}
-		t.key = true
+		t.is |= isKey
 		s.pos++
 	}
-	if t.key && t.to-t.at > maxKey {
+	if t.key() && t.to-t.from > maxKey {
 		return s.noToken()
 	}
 	return t
@@ -181,9 +203,9 @@ func escape(text []byte) int {
 func (s *scanner) unquoted(t token) []byte {
 	text := s.src[t.from:t.to]
 	switch {
-	case !t.escaped:
+	case !t.escaped():
 		return text
-	case t.quote == '\'':
+	case t.is&isSingle != 0:
 		return bytes.ReplaceAll(text, []byte("''"), []byte("'"))
 	}
 	plain := make([]byte, 0, len(text))
@@ -217,8 +239,8 @@ func (s *scanner) unquoted(t token) []byte {
 
 // isText says whether a scalar is a text, and no number, truth value or null.
 func (s *scanner) isText(t token) bool {
-	if t.quote != 0 || t.to == t.from {
-		return t.quote != 0
+	if t.quoted() || t.to == t.from {
+		return t.quoted()
 	}
 	text := s.src[t.from:t.to]
 	switch text[0] {
@@ -240,21 +262,21 @@ func isWord(text []byte) bool {
 
 // scalar returns the value of a scalar if values are asked for.
 func (s *scanner) scalar(t token) any {
-	if t.quote == 0 && t.to-t.from == 2 && string(s.src[t.from:t.to]) == "<<" {
+	if !t.quoted() && t.to-t.from == 2 && string(s.src[t.from:t.to]) == "<<" {
 		s.give()
 	}
 	if !s.build || s.odd {
 		return nil
 	}
 	text := s.src[t.from:t.to]
-	if t.quote != 0 {
-		return string(s.unquoted(t))
+	if t.quoted() {
+		return s.text(s.unquoted(t))
 	}
 	switch c := text[0]; {
 	case c >= '0' && c <= '9', c == '+', c == '-', c == '.':
 		return s.number(t)
 	case !isWord(text):
-		return string(text)
+		return s.text(text)
 	case c == 't' || c == 'T':
 		return true
 	case c == 'f' || c == 'F':

@@ -53,8 +53,8 @@ var (
 	stateful = []string{"etcd", "kafka", "storage", "zookeeper"}
 )
 
-// object is what the templates see.
-type object struct {
+// fields are what the templates see of an object.
+type fields struct {
 	Cluster, App, Name, Of string
 	N, Replicas, Minor     int
 	Digest                 string
@@ -89,7 +89,7 @@ func (s Shape) control(cluster string, yield func(File) error) error {
 		for _, kind := range []string{"Application", "AppProject"} {
 			name := app + "-" + cluster
 			file := fmt.Sprintf("argoproj.io.v1alpha1.%s-argocd.%s.yaml", kind, name)
-			data, err := render(kind, object{Cluster: cluster, App: app, Name: name})
+			data, err := render(kind, fields{Cluster: cluster, App: app, Name: name})
 			if err != nil {
 				return err
 			}
@@ -105,7 +105,7 @@ func (s Shape) control(cluster string, yield func(File) error) error {
 func (s Shape) app(cluster string, a int, yield func(File) error) error {
 	app := appName(a)
 	dir := path.Join("env", cluster, app, "yml")
-	data, err := render("Namespace", object{Cluster: cluster, App: app, Name: app})
+	data, err := render("Namespace", fields{Cluster: cluster, App: app, Name: app})
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (s Shape) app(cluster string, a int, yield func(File) error) error {
 	}
 	for _, kind := range kinds {
 		for n := range kind.count {
-			o := s.object(cluster, app, kind.template, n)
+			o := s.draw(cluster, app, kind.template, n)
 			data, err := render(kind.template, o)
 			if err != nil {
 				return err
@@ -127,21 +127,21 @@ func (s Shape) app(cluster string, a int, yield func(File) error) error {
 	return nil
 }
 
-func fileName(apiVersion, kind string, o object) string {
+func fileName(apiVersion, kind string, o fields) string {
 	if kind == "Headless" {
 		kind = "Service"
 	}
 	return fmt.Sprintf("%s.%s-%s.%s.yaml", apiVersion, kind, o.App, o.Name)
 }
 
-// object draws the n-th object of a kind.
-func (s Shape) object(cluster, app, kind string, n int) object {
+// draw draws the n-th object of a kind.
+func (s Shape) draw(cluster, app, kind string, n int) fields {
 	random := s.random(cluster, app, kind, n)
 	names := stateless
 	if kind == "StatefulSet" || kind == "Headless" || kind == "PodDisruptionBudget" {
 		names = stateful
 	}
-	o := object{Cluster: cluster, App: app, Name: names[n], Of: names[n], N: n, Replicas: 2 + random.IntN(5), Minor: random.IntN(90)}
+	o := fields{Cluster: cluster, App: app, Name: names[n], Of: names[n], N: n, Replicas: 2 + random.IntN(5), Minor: random.IntN(90)}
 	if kind == "PodDisruptionBudget" || kind == "ServiceMonitor" || kind == "HorizontalPodAutoscaler" {
 		o.Name += "-" + app
 	}
@@ -161,7 +161,7 @@ func (s Shape) random(words ...any) *rand.Rand {
 	return rand.New(rand.NewPCG(s.Seed, h))
 }
 
-func render(kind string, o object) ([]byte, error) {
+func render(kind string, o fields) ([]byte, error) {
 	var b bytes.Buffer
 	if err := objects.ExecuteTemplate(&b, kind, o); err != nil {
 		return nil, err
@@ -175,28 +175,28 @@ func (s Shape) Change() ([]File, error) {
 	cluster, app := "cluster01", appName(s.Apps-1)
 	dir := path.Join("env", cluster, app, "yml")
 	var files []File
-	add := func(apiVersion, kind string, o object) error {
+	add := func(apiVersion, kind string, o fields) error {
 		data, err := render(kind, o)
 		files = append(files, File{path.Join(dir, fileName(apiVersion, kind, o)), data})
 		return err
 	}
 	for n := range 6 {
-		o := s.object(cluster, app, "Deployment", n)
+		o := s.draw(cluster, app, "Deployment", n)
 		o.Minor++
 		if err := add("apps.v1", "Deployment", o); err != nil {
 			return nil, err
 		}
 	}
 	for n := range 2 {
-		o := s.object(cluster, app, "ConfigMap", n)
+		o := s.draw(cluster, app, "ConfigMap", n)
 		o.Settings = append(o.Settings, "added = 1")
 		if err := add("v1", "ConfigMap", o); err != nil {
 			return nil, err
 		}
 	}
-	if err := add("v1", "Service", s.object(cluster, app, "Service", 17)); err != nil {
+	if err := add("v1", "Service", s.draw(cluster, app, "Service", 17)); err != nil {
 		return nil, err
 	}
-	gone := s.object(cluster, app, "ConfigMap", 26)
+	gone := s.draw(cluster, app, "ConfigMap", 26)
 	return append(files, File{Path: path.Join(dir, fileName("v1", "ConfigMap", gone))}), nil
 }
