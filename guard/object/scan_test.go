@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"sync"
 	"testing"
 )
 
@@ -172,6 +173,27 @@ func TestWhatIsReadHoldsNothingOfTheFile(t *testing.T) {
 	if f.Objects[0].Name != "name-of-it" {
 		t.Errorf("the name became %q", f.Objects[0].Name)
 	}
+}
+
+func TestFilesAreReadAtTheSameTime(t *testing.T) {
+	files := manifests(t)
+	want := make(map[string]*File)
+	for name, data := range files {
+		want[name] = parsed(data, Stateful())
+	}
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for range 20 {
+				for name, data := range files {
+					if got := Read(name, data, Stateful()); !reflect.DeepEqual(got, want[name]) {
+						t.Errorf("%s is read as %+v", name, got)
+					}
+				}
+			}
+		})
+	}
+	readers.Wait()
 }
 
 func FuzzScannedIsRead(f *testing.F) {
