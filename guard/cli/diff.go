@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -57,6 +58,7 @@ Exit codes: 0 nothing of error severity; 1 findings; 2 the command line is wrong
 }
 
 func (d *diff) run(cmd *cobra.Command, revisions string) error {
+	debug.SetGCPercent(400) // the process ends soon
 	write, err := d.writer()
 	if err != nil {
 		return &usageError{cmd, err}

@@ -18,13 +18,13 @@ func TestAFileIsTheSameAfterItsEncoding(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, text := range [][]byte{data, append([]byte("a: 1\na: 2\n---\n"), data...), append(data, "\n a:\n- b"...)} {
-			same(t, Read(path, text, Control().And(Stateful())))
+			sameAfterEncoding(t, Read(path, text, Control().And(Stateful())))
 		}
 	}
-	same(t, &File{Skipped: true, Lists: true, Repeated: []Repeated{{"a.b", 1, 2}}, Objects: []Object{{Generated: true, Item: 2, Labels: map[string]string{"holdfast.dev/x": ""}}}})
+	sameAfterEncoding(t, &File{Skipped: true, Lists: true, Repeated: []Repeated{{"a.b", 1, 2}}, Objects: []Object{{Generated: true, Item: 2, Labels: map[string]string{"holdfast.dev/x": ""}}}})
 }
 
-func same(t *testing.T, f *File) {
+func sameAfterEncoding(t *testing.T, f *File) {
 	t.Helper()
 	text, err := AppendFile(nil, f)
 	if err != nil {
