@@ -1,8 +1,10 @@
 package access
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -214,6 +216,15 @@ func TestAChangeOfTheRulesIsInForceWithinASecondAndASlipIsNot(t *testing.T) {
 	within("a rule that was changed", func() bool { return !allowed() })
 	if f.Current().issuers[github] != issuer {
 		t.Error("an issuer that did not change lost its keys")
+	}
+	var told bytes.Buffer
+	f.Logger = slog.New(slog.NewTextHandler(&told, nil))
+	put(strings.Replace(exampleRules, "reg.example/nightly/*", "reg.example/nightly/z", 1))
+	for end := time.Now().Add(3 * lookEvery); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		f.Current()
+	}
+	if n := strings.Count(told.String(), "rules taken"); n != 1 {
+		t.Errorf("a change was told of %d times", n)
 	}
 	put(exampleRules + "x")
 	within("a slip", func() bool { return f.Err() != nil })

@@ -36,8 +36,10 @@ type Rotation struct {
 	// the end of the process would. It is for tests.
 	Fault func(point string) error
 
-	serving time.Time // since when this process serves lists
 	mu      sync.Mutex
+	serving time.Time // since when this process serves lists
+	next    key.ID    // the key that is to sign next, of last
+	since   time.Time // when this process first had a record with it
 	last    *revision
 	read    time.Time // when last was
 }
@@ -66,11 +68,22 @@ func (r *Rotation) Serve() {
 	}
 }
 
-// since is when Serve was called; zero before.
-func (r *Rotation) since() time.Time {
+// serves says whether Serve was called.
+func (r *Rotation) serves() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.serving
+	return !r.serving.IsZero()
+}
+
+// served is since when this process serves lists with the key that is to sign next. That is not when it was published, which the record has
+// from before it was saved: saving, and what comes before it, may have taken long.
+func (r *Rotation) served(next key.ID) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next != next {
+		return r.Now()
+	}
+	return later(r.serving, r.since)
 }
 
 // attempts is how often a change is tried when others change the record meanwhile.
@@ -100,16 +113,24 @@ func (r *Rotation) change(ctx context.Context, do func(*revision, time.Time) (bo
 		if err != nil {
 			return nil, err
 		}
-		r.remember(rec)
+		r.remember(rec, r.Now())
 		return &rec.Record, r.retire(ctx, &rec.Record)
 	}
 	return nil, fmt.Errorf("changing the keys: %w, %d times in a row", state.ErrConflict, attempts)
 }
 
-func (r *Rotation) remember(rec *revision) {
+// remember has a record served that was there at a time. One that is older than what has come to be served since is not: a version would
+// be served after a higher one.
+func (r *Rotation) remember(rec *revision, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.last != nil && at.Before(r.read) && rec.ListVersion < r.last.ListVersion {
+		return
+	}
 	r.last, r.read = rec, r.Now()
+	if next := rec.Next(); next != nil && next.ID != r.next {
+		r.next, r.since = next.ID, r.read
+	}
 }
 
 // Step does what is due, and returns the record that holds afterwards and when something is due next. It may be called at any time, by any
@@ -198,7 +219,7 @@ func (r *Rotation) entries(rec *Record, l *keylist.List) error {
 // activate has the next key sign, when it may and is due.
 func (r *Rotation) activate(rec *revision, now time.Time) bool {
 	next := rec.Next()
-	if next == nil || now.Before(r.activation(&rec.Record)) || r.since().IsZero() {
+	if next == nil || now.Before(r.activation(&rec.Record)) || !r.serves() {
 		return false
 	}
 	if active := rec.Active(); active != nil {
@@ -212,7 +233,7 @@ func (r *Rotation) activate(rec *revision, now time.Time) bool {
 // activation is when the next key begins to sign. It was published, and served by this process, for long enough then.
 func (r *Rotation) activation(rec *Record) time.Time {
 	next, active := rec.Next(), rec.Active()
-	at := later(next.Published, r.since()).Add(r.Timing.Lead())
+	at := later(next.Published, r.served(next.ID)).Add(r.Timing.Lead())
 	if active != nil && !next.Hasten {
 		at = later(at, active.Activated.Add(r.Timing.Active))
 	}
@@ -404,11 +425,12 @@ func (r *Rotation) Current(ctx context.Context) (*Record, error) {
 	if age := r.Now().Sub(read); last != nil && age >= 0 && age < r.Fresh {
 		return &last.Record, nil
 	}
+	at := r.Now()
 	rec, err := r.load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r.remember(rec)
+	r.remember(rec, at)
 	return &rec.Record, nil
 }
 

@@ -237,6 +237,26 @@ func TestANewProcessServesAKeyBeforeItSigns(t *testing.T) {
 	}
 }
 
+func TestAKeyIsServedForLongEnoughHoweverLongItsPublicationTook(t *testing.T) {
+	w := newWorld(t)
+	r := w.process()
+	r.Fault = func(point string) error {
+		if point == "save" {
+			w.clock = w.clock.Add(w.timing.Lead())
+		}
+		return nil
+	}
+	w.step(r)
+	if rec, _ := w.step(r); states(rec) != "1 next" {
+		t.Errorf("when it has just been saved the keys are %s", states(rec))
+	}
+	r.Fault = nil
+	w.clock = w.clock.Add(w.timing.Lead() + time.Second)
+	if rec, _ := w.step(r); states(rec) != "1 active" {
+		t.Errorf("the keys are %s", states(rec))
+	}
+}
+
 // signing returns a world whose first key signs.
 func signing(t testing.TB) (*world, *rotation.Rotation) {
 	w := newWorld(t)
@@ -247,6 +267,39 @@ func signing(t testing.TB) (*world, *rotation.Rotation) {
 	return w, r
 }
 
+// during is a store in which something happens between the reading of a record and its use.
+type during struct {
+	state.Store
+	once func()
+}
+
+func (d *during) Load(ctx context.Context) ([]byte, string, error) {
+	raw, at, err := d.Store.Load(ctx)
+	if do := d.once; do != nil {
+		d.once = nil
+		do()
+	}
+	return raw, at, err
+}
+
+func TestAListIsNotServedAfterANewerOne(t *testing.T) {
+	w, r := signing(t)
+	w.clock = w.clock.Add(w.timing.List / 3)
+	newest := int64(0)
+	r.State = &during{r.State, func() {
+		w.clock = w.clock.Add(time.Millisecond)
+		rec, _ := w.step(r)
+		newest = rec.ListVersion
+		w.clock = w.clock.Add(time.Millisecond)
+	}}
+	if _, err := r.Current(t.Context()); err != nil { // its record is outdated when it has it
+		t.Fatal(err)
+	}
+	if rec, err := r.Current(t.Context()); err != nil || newest == 0 || rec.ListVersion != newest {
+		t.Errorf("the list %d is served after %d: %v", rec.ListVersion, newest, err)
+	}
+}
+
 func TestAHastenedKeyReplacesTheOldOneInOrder(t *testing.T) {
 	w, r := signing(t)
 	rec, err := w.idle().Hasten(t.Context())
@@ -255,6 +308,10 @@ func TestAHastenedKeyReplacesTheOldOneInOrder(t *testing.T) {
 	}
 	if again, err := w.idle().Hasten(t.Context()); err != nil || states(again) != states(rec) || again.ListVersion != rec.ListVersion {
 		t.Errorf("asked twice: %v, %v", again, err)
+	}
+	w.clock = w.clock.Add(r.Fresh)
+	if _, err := r.Current(t.Context()); err != nil { // it is served from now on
+		t.Fatal(err)
 	}
 	w.clock = w.clock.Add(w.timing.Lead() - 2*time.Second)
 	if rec, _ := w.step(r); states(rec) != "1 active, 2 next" {
