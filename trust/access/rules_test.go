@@ -238,6 +238,23 @@ func TestAChangeOfTheRulesIsInForceWithinASecondAndASlipIsNot(t *testing.T) {
 	}
 }
 
+// The example of the documentation is what people start from.
+func TestTheExampleOfTheDocumentationIsRight(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "trust", "service.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "\n    issuers:\n")
+	example, _, _ := strings.Cut(rest, "\n\n")
+	if !found {
+		t.Fatal("there is no example")
+	}
+	r := rules(t, "issuers:\n"+strings.ReplaceAll("\n"+example, "\n    ", "\n"))
+	if d := r.Decide(workflow("acme/web", "refs/heads/main"), "reg.example/acme/web"); !d.Allowed {
+		t.Error(d.Reason)
+	}
+}
+
 func FuzzRules(f *testing.F) {
 	f.Add([]byte(exampleRules))
 	f.Add([]byte("rules: []"))

@@ -1,11 +1,13 @@
 //go:build e2e
 
-// The tests in this folder are those of the service by itself: with registries and Vault, and without a cluster.
+// The tests in this folder are those of the service by itself: with registries, Vault and an API server, and without policy-controller, of which
+// only one can run on a machine.
 package alone_test
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -23,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if err := watch.RemoveFaulty(); err != nil {
+	if err := errors.Join(stopCluster(), watch.RemoveFaulty()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		status = 1
 	}

@@ -159,7 +159,7 @@ func (l *Lists) Key(id key.ID) *ecdsa.PublicKey {
 	return l.keys[id]
 }
 
-// Check returns an error for each list that the list key has not signed, and for each version of the signing key, up to the highest, that never was on one.
+// Check returns an error for each list that the list key has not signed.
 func (l *Lists) Check(listKey *ecdsa.PublicKey) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -169,6 +169,14 @@ func (l *Lists) Check(listKey *ecdsa.PublicKey) error {
 			errs = append(errs, fmt.Errorf("the list %d: %w", version, err))
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// Unlisted returns an error for each version of the signing key, up to the highest, that never was on a list.
+func (l *Lists) Unlisted() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var errs []error
 	for id := range l.keys {
 		for v := 1; v < id.Version; v++ {
 			if before := (key.ID{Name: id.Name, Version: v}); l.keys[before] == nil {
