@@ -42,6 +42,7 @@ type Rotation struct {
 	since   time.Time // when this process first had a record with it
 	last    *revision
 	read    time.Time // when last was
+	retired int       // the version below which this process has destroyed all
 }
 
 // New returns a rotation with the defaults.
@@ -309,17 +310,17 @@ func (r *Rotation) list(rec *Record, public key.Public, now time.Time) error {
 	return nil
 }
 
-// retire destroys the versions that no list has any more. It is done again at every step, since a process may end before it is.
+// retire destroys the versions that no list has any more. Every process does it again, and not only when the store shows such versions: one
+// that ended in the middle of it may have made them unusable, and left them there.
 func (r *Rotation) retire(ctx context.Context, rec *Record) error {
 	if len(rec.Keys) == 0 {
 		return nil
 	}
-	all, err := r.Images.Keys(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the signing keys: %w", err)
-	}
 	least := rec.Keys[0].ID.Version
-	if len(all) == 0 || all[0].ID.Version >= least {
+	r.mu.Lock()
+	done := r.retired
+	r.mu.Unlock()
+	if least <= max(done, 1) {
 		return nil
 	}
 	if err := r.fault("retire"); err != nil {
@@ -328,6 +329,9 @@ func (r *Rotation) retire(ctx context.Context, rec *Record) error {
 	if err := r.Images.Retire(ctx, least); err != nil {
 		return fmt.Errorf("destroying the versions below %d: %w", least, err)
 	}
+	r.mu.Lock()
+	r.retired = max(r.retired, least)
+	r.mu.Unlock()
 	return r.fault("retired")
 }
 

@@ -267,6 +267,38 @@ func signing(t testing.TB) (*world, *rotation.Rotation) {
 	return w, r
 }
 
+// half is a key store that a process ended in the middle of Retire of: the versions cannot be used, and are still there.
+type half struct {
+	*memory
+	left int // lowest version that is there
+}
+
+func (h *half) Retire(ctx context.Context, least int) error {
+	if err := h.memory.Retire(ctx, least); err != nil {
+		return err
+	}
+	if h.left == 0 {
+		h.left = 1
+		return errKilled
+	}
+	h.left = least
+	return nil
+}
+
+func TestVersionsThatAreHalfDestroyedAreDestroyed(t *testing.T) {
+	w, r := signing(t)
+	store := &half{memory: w.images}
+	r.Images = store
+	if _, err := r.Revoke(t.Context(), key.ID{Name: "images", Version: 1}); !errors.Is(err, errKilled) {
+		t.Fatal(err)
+	}
+	other := w.process()
+	other.Images = store
+	if w.step(other); store.left != 2 {
+		t.Errorf("versions from %d on are there", store.left)
+	}
+}
+
 // during is a store in which something happens between the reading of a record and its use.
 type during struct {
 	state.Store

@@ -17,6 +17,9 @@ import (
 // Webhook is the name by which the API server tells that policy-controller refused.
 const Webhook = "policy.sigstore.dev"
 
+// excludeLabel on a namespace has its pods admitted unseen, in the opt-out set-up that the documentation describes.
+const excludeLabel = "policy.sigstore.dev/exclude"
+
 // Test is what is asked.
 type Test struct {
 	Client kubernetes.Interface
@@ -60,7 +63,8 @@ func (t *Test) Run(ctx context.Context) error {
 func (t *Test) bad(ctx context.Context) error {
 	switch err := t.create(ctx, "holdfast-selftest-bad", t.Bad); {
 	case err == nil:
-		return fmt.Errorf("%w: %s was admitted to the namespace %s", ErrOpen, t.Bad, t.Namespace)
+		return fmt.Errorf("%w: %s was admitted to the namespace %s. Look whether the webhooks of policy-controller are there and hold for the namespace, which may have the label %s, and whether a ClusterImagePolicy has the mode warn or admits all",
+			ErrOpen, t.Bad, t.Namespace, excludeLabel)
 	case refused(err):
 		return nil
 	default:
