@@ -52,7 +52,7 @@ func TestTheSelftestTellsAClusterThatRefusesFromOneThatDoesNot(t *testing.T) {
 	ask("the good image is not signed", s.namespace, unsigned.String(), bad.String(), 1, closed, unsigned.String(), s.policy)
 	ask("the bad image is good", s.namespace, good.String(), good.String(), 1, open, good.String(), s.namespace)
 	ask("the namespace is excluded", excluded, good.String(), bad.String(), 1, open, bad.String(), excluded, trust.ExcludeLabel)
-	ask("the namespace is not there", "no-such-namespace", good.String(), bad.String(), 3, unknown, "no-such-namespace")
+	ask("the namespace is not there", "no-such-namespace", good.String(), bad.String(), 3, unknown, `namespaces "no-such-namespace" not found`)
 	ask("an image by its tag", s.namespace, good.Context().Tag("latest").String(), bad.String(), 3, unknown, "has no digest")
 	s.agent.Stop() // it would mend the policy
 	change := func(patch string) {

@@ -206,10 +206,10 @@ func TestAKeyDoesNotSignWhileNobodyServesLists(t *testing.T) {
 			t.Fatal("a key signs that no cluster was told of")
 		}
 	}
+	lists := watch.WatchLists(t, "http://"+addrs[0])
 	if err := lister.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lists := watch.WatchLists(t, "http://"+addrs[0])
 	var signed *watch.Signed
 	within(t, patience, "a key signs", func() (err error) {
 		signed, err = watch.Sign(t.Context(), s.url, s.token, image)

@@ -27,7 +27,7 @@ type Lists struct {
 	mu        sync.Mutex
 	envelopes map[int64][]byte // by version
 	last      *keylist.List
-	absent    map[key.ID]time.Time // when the last request began that was answered before the key was on a list, or not at all
+	absent    map[key.ID]time.Time // when the last request began that was answered before the key was on a list, or not at all; zero when it was on the first
 	keys      map[key.ID]*ecdsa.PublicKey
 	broken    []error // promises
 }
@@ -55,7 +55,7 @@ func WatchLists(t testing.TB, urls ...string) *Lists {
 func (l *Lists) watch(ctx context.Context, url string) {
 	client := &http.Client{Timeout: 10 * time.Second}
 	highest := int64(0)
-	absent := time.Now() // when the last request began that has been answered, or failed
+	var absent time.Time // when the last request began that has been answered, or failed
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
