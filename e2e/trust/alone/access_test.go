@@ -263,6 +263,7 @@ func (g *gate) refuses(what string, token string, certificate *tls.Certificate, 
 }
 
 func TestATokenOfTheIssuerSignsWhatItsClaimsAllowAndNothingElse(t *testing.T) {
+	t.Parallel()
 	g := startGate(t)
 	i := g.issuer
 	push := func(repository string) name.Digest { return g.registry.Push(t.Context(), t, repository) }
@@ -312,6 +313,7 @@ func TestATokenOfTheIssuerSignsWhatItsClaimsAllowAndNothingElse(t *testing.T) {
 }
 
 func TestACertificateOfTheAuthoritySignsWhatItsNameAllowsAndNothingElse(t *testing.T) {
+	t.Parallel()
 	g := startGate(t)
 	push := func(repository string) name.Digest { return g.registry.Push(t.Context(), t, repository) }
 	const id = "spiffe://corp.example/builder/1"

@@ -84,6 +84,7 @@ func inConfigMap(t testing.TB) string {
 // TestTwoInstancesAreOneServiceWhileTheyAreKilled has two instances share a ConfigMap and Vault, and kills one of them at the steps of the rotation
 // and in between, in turn, while both are asked for signatures.
 func TestTwoInstancesAreOneServiceWhileTheyAreKilled(t *testing.T) {
+	t.Parallel()
 	keys := &keysOf{store: "vault", TB: t}
 	config := keys.config() + inConfigMap(t)
 	bin, registry := watch.Faulty(t.Context(), t), trust.StartRegistry(t.Context(), t, trust.RegistryOptions{})
@@ -185,6 +186,7 @@ func envelope(t testing.TB, url string) string {
 
 // TestAKeyDoesNotSignWhileNobodyServesLists has the endpoints be processes of their own.
 func TestAKeyDoesNotSignWhileNobodyServesLists(t *testing.T) {
+	t.Parallel()
 	registry := trust.StartRegistry(t.Context(), t, trust.RegistryOptions{})
 	s := newService(t, watch.Faulty(t.Context(), t), registry, "")
 	addrs, err := peer.FreeAddrs(2)

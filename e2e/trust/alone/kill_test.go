@@ -26,7 +26,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/trust/rotation"
 )
 
-// short are times in which keys change every eight seconds.
+// short are times in which keys change every eight seconds, and end soon after.
 var short = rotation.Timing{Active: 8 * time.Second, Lifetime: 24 * time.Second, Poll: time.Second, Slack: time.Second, Resign: time.Second, List: 10 * time.Minute}
 
 // kills are all steps of the rotation, in the order in which a life of keys gets to them when it is killed at each. The first word is the
@@ -49,7 +49,7 @@ var kills = []struct {
 	{at: "issued", keys: "1 retiring, 2 active", timing: onlyEnds}, {at: "save", keys: "1 retiring, 2 active", timing: onlyEnds}, {at: "saved", keys: "1 retiring, 2 active", timing: onlyEnds},
 	{at: "retire", keys: whatever, timing: onlyEnds}, {at: "retired", keys: whatever, timing: onlyEnds},
 	// The list is issued anew.
-	{at: "issued", keys: "2 active", timing: onlyLists}, {at: "save", keys: "2 active", timing: onlyLists}, {at: "saved", keys: "2 active", timing: onlyLists},
+	{at: "issued", keys: whatever, timing: onlyLists}, {at: "save", keys: whatever, timing: onlyLists}, {at: "saved", keys: whatever, timing: onlyLists},
 }
 
 // whatever is for a step that is due at once after the one before, so that nobody may have been served a list in between.
@@ -65,26 +65,34 @@ func onlyLists(t *rotation.Timing) { onlyEnds(t); t.List = 3 * time.Second }
 // holds all lists that it serves and all signatures that it makes against what it promises.
 func TestAServiceThatIsKilledAtAnyStepOfTheRotationGoesOn(t *testing.T) {
 	bin := watch.Faulty(t.Context(), t)
+	t.Parallel()
 	for _, store := range []string{"folder", "vault"} {
 		t.Run(store, func(t *testing.T) {
 			t.Parallel()
+			// A key that signs must not end before the next one does, however slowly the machine starts processes.
+			life := short
+			life.Lifetime = 45 * time.Second
 			keys := &keysOf{store: store, TB: t}
 			s := newService(t, bin, trust.StartRegistry(t.Context(), t, trust.RegistryOptions{}), keys.config())
 			keys.service = s
 			lists := watch.WatchLists(t, s.url)
 			signing := signContinuously(t, s.url, s.token, s.registry.Push(t.Context(), t, "app/web"))
-			for _, k := range kills {
-				timing := short
+			for i, k := range kills {
+				timing := life
 				if k.timing != nil {
 					k.timing(&timing)
 				}
 				s.program.Setenv(watch.Timing(t, timing), watch.Kill(k.at))
 				s.killed(k.at)
-				if got := lists.States(); got != k.keys && k.keys != whatever {
-					t.Fatalf("it was killed at %s when the list had %q, want %q", k.at, got, k.keys)
+				want := []string{k.keys}
+				if k.at == "saved" && i+1 < len(kills) { // what is saved may be served before the process is killed
+					want = append(want, kills[i+1].keys)
+				}
+				if got := lists.States(); !slices.Contains(want, got) && !slices.Contains(want, whatever) {
+					t.Fatalf("it was killed at %s when the list had %q, want %q", k.at, got, want)
 				}
 			}
-			s.program.Setenv(watch.Timing(t, short), watch.Kill(""))
+			s.program.Setenv(watch.Timing(t, life), watch.Kill(""))
 			s.start()
 			within(t, patience, "two more keys follow", func() error {
 				if got := lists.States(); !strings.Contains(got, "4 active") || strings.Contains(got, "2 ") {
@@ -154,7 +162,7 @@ func signContinuously(t testing.TB, url, token string, image name.Digest) *signi
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
+		for ; ctx.Err() == nil; time.Sleep(2 * pause) {
 			s.once(ctx, url, token, image)
 		}
 	})

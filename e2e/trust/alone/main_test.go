@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -24,6 +25,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// The tests wait for keys to change most of the time, and can do so together.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	status := m.Run()
 	if err := errors.Join(stopCluster(), watch.RemoveFaulty()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -34,6 +40,9 @@ func TestMain(m *testing.M) {
 
 // patience bounds each wait. A machine that is busy with other tests takes long.
 const patience = 2 * time.Minute
+
+// pause lies between two requests of what goes on beside a test.
+const pause = 100 * time.Millisecond
 
 // service is a service with a registry, not started yet.
 type service struct {

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-telemetry/holdfast/e2e/trust"
 	"github.com/holdfast-telemetry/holdfast/e2e/trust/watch"
@@ -123,8 +122,12 @@ func (d *door) put(t testing.TB, text string) {
 }
 
 func TestTheServiceStaysLoggedInAtVault(t *testing.T) {
+	t.Parallel()
 	for name, open := range map[string]func(testing.TB, *trust.Vault) *door{"approle": appRole, "kubernetes": serviceAccount} {
-		t.Run(name, func(t *testing.T) { staysLoggedIn(t, open) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			staysLoggedIn(t, open)
+		})
 	}
 }
 
@@ -197,6 +200,7 @@ func orSigned(err error) error {
 }
 
 func TestTheServicesPolicyAtVaultDoesNotLetKeysOut(t *testing.T) {
+	t.Parallel()
 	v := trust.StartVault(t.Context(), t)
 	if err := v.Policy(t.Context(), "service", vaultPolicy(t)); err != nil {
 		t.Fatal(err)
@@ -237,6 +241,3 @@ func TestTheServicesPolicyAtVaultDoesNotLetKeysOut(t *testing.T) {
 		}
 	}
 }
-
-// pause lies between looks of the tests at something that goes on meanwhile.
-const pause = 100 * time.Millisecond
