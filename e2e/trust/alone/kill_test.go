@@ -95,8 +95,8 @@ func TestAServiceThatIsKilledAtAnyStepOfTheRotationGoesOn(t *testing.T) {
 			s.program.Setenv(watch.Timing(t, life), watch.Kill(""))
 			s.start()
 			within(t, patience, "two more keys follow", func() error {
-				if got := lists.States(); !strings.Contains(got, "4 active") || strings.Contains(got, "2 ") {
-					return fmt.Errorf("the keys are %s", got)
+				if got := lists.States(); !strings.Contains(got, "4 active") || strings.Contains(got, "2 ") || signing.last() != 4 {
+					return fmt.Errorf("the keys are %s, and version %d signed last", got, signing.last())
 				}
 				return nil
 			})
@@ -182,6 +182,16 @@ func (s *signing) once(ctx context.Context, url, token string, image name.Digest
 	default:
 		s.errs[err.Error()]++
 	}
+}
+
+// last is the version that signed last, 0 before the first did.
+func (s *signing) last() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.signed) == 0 {
+		return 0
+	}
+	return s.signed[len(s.signed)-1].By.Version
 }
 
 // stop ends the signing and returns what was signed.
