@@ -279,7 +279,7 @@ func (s *Service) serve(ctx context.Context, keeper *keeper, certificates *acces
 		running = append(running, h)
 		go func() { failed <- h.Serve(l) }()
 	}
-	if s.Keys {
+	if s.Keys { // a process that serves no lists cannot know that clusters have one
 		s.rotation.Serve()
 	}
 	done := make(chan struct{})

@@ -342,7 +342,9 @@ func (r *Rotation) due(rec *Record) time.Time {
 		at = append(at, e.NotAfter)
 	}
 	if rec.Next() != nil {
-		at = append(at, r.activation(rec))
+		if r.serves() { // else another process has it sign
+			at = append(at, r.activation(rec))
+		}
 	} else {
 		at = append(at, r.publication(rec))
 	}
