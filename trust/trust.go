@@ -38,6 +38,8 @@ type Service struct {
 	// Keys and Sign say which endpoints are served.
 	Keys, Sign bool
 	Logger     *slog.Logger
+	// Rotation, when it is set, is given the rotation of the keys before it is used. It is for tests.
+	Rotation func(*rotation.Rotation)
 
 	rotation *rotation.Rotation
 	closers  []func() error
@@ -163,6 +165,9 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.open(); err != nil {
 		return err
+	}
+	if s.Rotation != nil {
+		s.Rotation(s.rotation)
 	}
 	registry := prometheus.NewRegistry()
 	if err := s.rotation.Timing.Validate(); err != nil {
