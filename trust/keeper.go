@@ -39,14 +39,15 @@ func newKeeper(r *rotation.Rotation, logger *slog.Logger, registerer prometheus.
 	return k
 }
 
-// Waits between two looks at the keys: at least and at most, and after a failure.
+// Waits between two steps: at least and at most, and after a failure. In between, it looks every glance for what another process changed.
 const (
 	leastWait = 200 * time.Millisecond
 	mostWait  = 30 * time.Second
 	retryWait = 2 * time.Second
+	glance    = time.Second
 )
 
-// run steps until the context ends. Other processes change the keys too, so it looks more often than something is due.
+// run steps until the context ends.
 func (k *keeper) run(ctx context.Context) {
 	before := ""
 	for {
@@ -61,10 +62,22 @@ func (k *keeper) run(ctx context.Context) {
 			}
 		}
 		k.note(ctx, err)
+		if k.wait(ctx, rec, wait); ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// wait waits, and no longer than until another process has changed the record: it may have hastened what is due.
+func (k *keeper) wait(ctx context.Context, rec *rotation.Record, most time.Duration) {
+	for end := time.Now().Add(most); time.Now().Before(end); {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(wait):
+		case <-time.After(min(glance, time.Until(end))):
+		}
+		if now, err := k.rotation.Current(ctx); rec != nil && err == nil && now.ListVersion != rec.ListVersion {
+			return
 		}
 	}
 }

@@ -100,14 +100,24 @@ func (a *app) showSigned(r endpoint.Result) {
 func (a *app) verifyCommand() *cobra.Command {
 	var list, pin, ca string
 	var plain []string
-	cmd := &cobra.Command{Use: "verify IMAGE@DIGEST...", Short: "Say by which listed key images are signed, and until when they may be deployed", Args: arguments(1, many),
-		Long: "Say by which listed key images are signed, and until when they may be deployed. It ends with 1 when an image is not signed, and with 3 when that could not be found out."}
+	var w work
+	cmd := &cobra.Command{Use: "verify [IMAGE@DIGEST...]", Short: "Say by which listed key images are signed, and until when they may be deployed", Args: arguments(0, many),
+		Long: "Say by which listed key images are signed, and until when they may be deployed. It ends with 1 when an image is not signed, or not in its registry, and with 3 when that could not be found out."}
 	cmd.Flags().StringVar(&list, "keys", "http://127.0.0.1:8470/v1/keys", "URL of the key list")
 	cmd.Flags().StringVar(&pin, "pin", "", "a PEM file with the list key (holdfast-trust keys pin prints it)")
 	cmd.Flags().StringVar(&ca, "ca", "", "a PEM file with the authority of the endpoint's certificate")
 	cmd.Flags().StringSliceVar(&plain, "plain", nil, "registries, HOST:PORT, without TLS")
+	w.add(cmd)
 	_ = cmd.MarkFlagRequired("pin")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		theirs, ours, problems, err := w.find(cmd.Context(), a, args)
+		if err != nil {
+			return err
+		}
+		all := append(theirs, ours...)
+		if len(all) == 0 {
+			return errors.Join(&usageError{cmd, errors.New("there is nothing to verify: give images, --images, --deployed or --kubeconfig")}, problems)
+		}
 		l, err := fetchList(cmd.Context(), list, pin, ca)
 		if err != nil {
 			return &unknownError{err}
@@ -117,7 +127,7 @@ func (a *app) verifyCommand() *cobra.Command {
 			return err
 		}
 		defer registries.Close()
-		return a.verify(cmd.Context(), &signature.Reader{Client: registries}, l, args)
+		return errors.Join(a.verify(cmd.Context(), &signature.Reader{Client: registries}, l, all), problems)
 	}
 	return cmd
 }
@@ -154,23 +164,22 @@ func fetchList(ctx context.Context, url, pin, ca string) (*keylist.List, error) 
 	return o.List, nil
 }
 
-func (a *app) verify(ctx context.Context, r *signature.Reader, l *keylist.List, args []string) error {
+func (a *app) verify(ctx context.Context, r *signature.Reader, l *keylist.List, images []string) error {
 	unsigned, unknown := 0, error(nil)
-	for _, arg := range args {
-		by, until, err := admitted(ctx, r, l, arg)
+	for i, v := range verdicts(ctx, r, l, images) {
 		switch {
-		case errors.Is(err, signature.ErrNotSigned):
+		case errors.Is(v.err, signature.ErrNotSigned), errors.Is(v.err, signature.ErrNoImage):
 			unsigned++
-			a.printf("REFUSED %s: %v\n", arg, err)
-		case err != nil:
-			unknown = errors.Join(unknown, err)
-			a.printf("UNKNOWN %s: %v\n", arg, err)
+			a.printf("REFUSED %s: %v\n", images[i], v.err)
+		case v.err != nil:
+			unknown = errors.Join(unknown, v.err)
+			a.printf("UNKNOWN %s: %v\n", images[i], v.err)
 		default:
-			a.printf("ok      %s by %s until %s\n", arg, by, until.Format(time.RFC3339))
+			a.printf("ok      %s by %s until %s\n", images[i], v.by, v.until.Format(time.RFC3339))
 		}
 	}
 	if unsigned > 0 {
-		return fmt.Errorf("%d of %d images are not signed by a listed key", unsigned, len(args))
+		return fmt.Errorf("%d of %d images are not signed by a listed key, or not in their registry", unsigned, len(images))
 	}
 	if unknown != nil {
 		return &unknownError{unknown}
@@ -277,8 +286,11 @@ func (a *app) resignCommand() *cobra.Command {
 			return errors.Join(&usageError{cmd, errors.New("there is nothing to sign: give --images, --deployed, --kubeconfig, or images")}, problems)
 		}
 		if dry {
-			for _, i := range append(theirs, ours...) {
-				a.printf("would sign %s\n", i)
+			for _, i := range theirs {
+				a.printf("would sign third-party %s\n", i)
+			}
+			for _, i := range ours {
+				a.printf("would sign own %s\n", i)
 			}
 			return problems
 		}
@@ -301,7 +313,7 @@ type work struct {
 func (w *work) add(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&w.lists, "images", nil, "lists of images that others publish")
 	cmd.Flags().StringSliceVar(&w.files, "deployed", nil, "files with images of our own, by digest, one on each line")
-	cmd.Flags().StringSliceVar(&w.kubeconfigs, "kubeconfig", nil, "clusters whose images of our own are signed: those that are not of the lists")
+	cmd.Flags().StringSliceVar(&w.kubeconfigs, "kubeconfig", nil, "clusters whose images of our own are meant: those that are not of the lists")
 }
 
 // find returns the images of others and our own. Problems with entries of lists leave the rest.
