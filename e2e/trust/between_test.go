@@ -6,13 +6,17 @@ import (
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/holdfast-telemetry/holdfast/trust/key"
 	"github.com/holdfast-telemetry/holdfast/trust/keylist"
@@ -24,6 +28,8 @@ type between struct {
 	url    string
 	key    *ecdsa.PrivateKey // that he wants to be accepted
 	forged atomic.Pointer[[]byte]
+	// version is that of the last forged list.
+	version int64
 }
 
 // standBetween lets everything pass at first.
@@ -76,5 +82,15 @@ func (b *between) forge() {
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.version = list.Version
 	b.forged.Store(&sealed)
+}
+
+// remembered is what a check wants when the agent must have accepted the forged list.
+func (b *between) remembered() error {
+	m, err := cluster.Client().CoreV1().ConfigMaps(agentNamespace).Get(b.Context(), agentMemory, metav1.GetOptions{})
+	if err == nil && !strings.Contains(m.Data["seen"], fmt.Sprintf(`"version":%d,`, b.version)) {
+		err = fmt.Errorf("version %d is not in %s", b.version, m.Data["seen"])
+	}
+	return err
 }

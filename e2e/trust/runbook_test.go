@@ -195,12 +195,13 @@ func (r *reader) try(b *block) (printed string, err error) {
 	return string(out), err
 }
 
-// begin types the n-th block of a section, which goes on running.
+// begin types the n-th block of a section, which is one command that goes on running. The shell gives its place to the command, so that what
+// ends the one ends the other.
 func (r *reader) begin(section string, n int) *kube.Program {
 	r.Helper()
 	b := r.in(section)[n]
 	b.ran = true
-	p := kube.NewProgram(r.dir, "typed-"+fmt.Sprint(len(r.begun)), "/bin/sh", "-eu", "-c", b.text)
+	p := kube.NewProgram(r.dir, "typed-"+fmt.Sprint(len(r.begun)), "/bin/sh", "-eu", "-c", "exec "+b.text)
 	p.Setenv(r.environment()...)
 	r.begun = append(r.begun, p)
 	if err := p.Start(); err != nil {
