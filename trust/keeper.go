@@ -39,18 +39,19 @@ func newKeeper(r *rotation.Rotation, logger *slog.Logger, registerer prometheus.
 	return k
 }
 
-// Waits between two steps: at least and at most, and after a failure. In between, it looks every glance for what another process changed.
+// Waits between two steps: at least and at most, and after a failure. In between it looks every noticeWait whether another process changed the
+// keys: the time that a key is served before it signs begins when this process knows of it.
 const (
-	leastWait = 200 * time.Millisecond
-	mostWait  = 30 * time.Second
-	retryWait = 2 * time.Second
-	glance    = time.Second
+	leastWait  = 200 * time.Millisecond
+	mostWait   = 30 * time.Second
+	retryWait  = 2 * time.Second
+	noticeWait = 2 * time.Second
 )
 
 // run steps until the context ends.
 func (k *keeper) run(ctx context.Context) {
 	before := ""
-	for {
+	for ctx.Err() == nil {
 		rec, due, err := k.rotation.Step(ctx)
 		wait := retryWait
 		if err == nil {
@@ -62,21 +63,20 @@ func (k *keeper) run(ctx context.Context) {
 			}
 		}
 		k.note(ctx, err)
-		if k.wait(ctx, rec, wait); ctx.Err() != nil {
-			return
-		}
+		k.wait(ctx, time.Now().Add(wait), rec)
 	}
 }
 
-// wait waits, and no longer than until another process has changed the record: it may have hastened what is due.
-func (k *keeper) wait(ctx context.Context, rec *rotation.Record, most time.Duration) {
-	for end := time.Now().Add(most); time.Now().Before(end); {
+// wait returns at a time, or when another process has changed the record, or when the context ends.
+func (k *keeper) wait(ctx context.Context, until time.Time, rec *rotation.Record) {
+	for left := time.Until(until); left > 0; left = time.Until(until) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(min(glance, time.Until(end))):
+		case <-time.After(min(left, noticeWait)):
 		}
-		if now, err := k.rotation.Current(ctx); rec != nil && err == nil && now.ListVersion != rec.ListVersion {
+		// That it cannot be read is told by the next step.
+		if now, err := k.rotation.Current(ctx); err == nil && rec != nil && now.ListVersion != rec.ListVersion {
 			return
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"strings"
 	"time"
@@ -83,14 +82,10 @@ func (a *app) inventoryCommand() *cobra.Command {
 
 func (a *app) inventory(ctx context.Context, r *signature.Reader, l *keylist.List, images []inventory.Image, within time.Duration) error {
 	ending, unknown := 0, error(nil)
-	references := make([]string, len(images))
-	for n, i := range images {
-		references[n] = i.Reference
-	}
-	for n, v := range verdicts(ctx, r, l, references) {
-		i, by, until, err := images[n], v.by, v.until, v.err
+	for _, i := range images {
+		by, until, err := admitted(ctx, r, l, i.Reference)
 		switch {
-		case errors.Is(err, signature.ErrNotSigned), errors.Is(err, signature.ErrNoImage):
+		case errors.Is(err, signature.ErrNotSigned):
 			ending++
 			a.printf("REFUSED %s: %d pods, such as %s, are not admitted again\n", i.Reference, i.Pods, i.First)
 		case err != nil:
@@ -112,41 +107,6 @@ func (a *app) inventory(ctx context.Context, r *signature.Reader, l *keylist.Lis
 	return nil
 }
 
-// verdict is what would become of an image.
-type verdict struct {
-	by    key.ID // the key that it is admitted by for longest
-	until time.Time
-	err   error // why it is not, or why that is not known
-}
-
-// verdicts ask for images in turn, some at a time, and give each in the order of the images.
-func verdicts(ctx context.Context, r *signature.Reader, l *keylist.List, images []string) iter.Seq2[int, verdict] {
-	return func(yield func(int, verdict) bool) {
-		const ahead = 16
-		asked := make([]chan verdict, len(images))
-		ask := func(n int) {
-			asked[n] = make(chan verdict, 1)
-			go func() {
-				var v verdict
-				v.by, v.until, v.err = admitted(ctx, r, l, images[n])
-				asked[n] <- v
-			}()
-		}
-		for n := range min(ahead, len(images)) {
-			ask(n)
-		}
-		for n := range images {
-			v := <-asked[n]
-			if n+ahead < len(images) {
-				ask(n + ahead)
-			}
-			if !yield(n, v) {
-				return
-			}
-		}
-	}
-}
-
 // admitted says by which key an image is admitted for longest, wherever its signature is.
 func admitted(ctx context.Context, r *signature.Reader, l *keylist.List, reference string) (by key.ID, until time.Time, err error) {
 	image, err := name.NewDigest(reference)
@@ -166,7 +126,7 @@ func admitted(ctx context.Context, r *signature.Reader, l *keylist.List, referen
 		places = append(places, place)
 	}
 	var failed error
-	for n, into := range places {
+	for _, into := range places {
 		report, err := r.Read(ctx, signature.Target{Image: image, Into: into}, keys)
 		if err == nil {
 			err = report.Err()
@@ -177,11 +137,6 @@ func admitted(ctx context.Context, r *signature.Reader, l *keylist.List, referen
 				failed = err
 			}
 			continue
-		}
-		if n == 0 { // who admits it by a signature beside it reads it, too
-			if err := r.Exists(ctx, image); err != nil {
-				return by, until, err
-			}
 		}
 		for _, k := range l.Keys {
 			if _, ok := report.By(k.ID); ok && k.NotAfter.After(until) {

@@ -19,10 +19,6 @@ import (
 	"github.com/holdfast-telemetry/holdfast/trust/client"
 	"github.com/holdfast-telemetry/holdfast/trust/endpoint"
 	"github.com/holdfast-telemetry/holdfast/trust/images"
-	"github.com/holdfast-telemetry/holdfast/trust/key"
-	"github.com/holdfast-telemetry/holdfast/trust/keylist"
-	"github.com/holdfast-telemetry/holdfast/trust/signature"
-	"github.com/holdfast-telemetry/holdfast/trust/sync"
 )
 
 // serviceFlags say which signing service is asked, and as whom.
@@ -95,96 +91,6 @@ func (a *app) showSigned(r endpoint.Result) {
 	default:
 		a.printf("fresh   %s by %s: %s\n", r.Image, r.Key, r.Signature)
 	}
-}
-
-func (a *app) verifyCommand() *cobra.Command {
-	var list, pin, ca string
-	var plain []string
-	var w work
-	cmd := &cobra.Command{Use: "verify [IMAGE@DIGEST...]", Short: "Say by which listed key images are signed, and until when they may be deployed", Args: arguments(0, many),
-		Long: "Say by which listed key images are signed, and until when they may be deployed. It ends with 1 when an image is not signed, or not in its registry, and with 3 when that could not be found out."}
-	cmd.Flags().StringVar(&list, "keys", "http://127.0.0.1:8470/v1/keys", "URL of the key list")
-	cmd.Flags().StringVar(&pin, "pin", "", "a PEM file with the list key (holdfast-trust keys pin prints it)")
-	cmd.Flags().StringVar(&ca, "ca", "", "a PEM file with the authority of the endpoint's certificate")
-	cmd.Flags().StringSliceVar(&plain, "plain", nil, "registries, HOST:PORT, without TLS")
-	w.add(cmd)
-	_ = cmd.MarkFlagRequired("pin")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		theirs, ours, problems, err := w.find(cmd.Context(), a, args)
-		if err != nil {
-			return err
-		}
-		all := append(theirs, ours...)
-		if len(all) == 0 {
-			return errors.Join(&usageError{cmd, errors.New("there is nothing to verify: give images, --images, --deployed or --kubeconfig")}, problems)
-		}
-		l, err := fetchList(cmd.Context(), list, pin, ca)
-		if err != nil {
-			return &unknownError{err}
-		}
-		registries, err := signature.NewClient(signature.Options{Plain: plain, UserAgent: "holdfast-trust", Attempts: 3})
-		if err != nil {
-			return err
-		}
-		defer registries.Close()
-		return errors.Join(a.verify(cmd.Context(), &signature.Reader{Client: registries}, l, all), problems)
-	}
-	return cmd
-}
-
-// fetchList fetches a key list and opens it.
-func fetchList(ctx context.Context, url, pin, ca string) (*keylist.List, error) {
-	pem, err := os.ReadFile(pin)
-	if err != nil {
-		return nil, err
-	}
-	pinned, err := key.ParsePEM(pem)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", pin, err)
-	}
-	authority, err := optional(ca)
-	if err != nil {
-		return nil, err
-	}
-	f, err := sync.NewFetcher(url, authority, true)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := f.Fetch(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("fetching the key list: %w", err)
-	}
-	o, err := keylist.Open(raw, pinned)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := (keylist.Seen{}).Accept(o, time.Now()); err != nil {
-		return nil, err
-	}
-	return o.List, nil
-}
-
-func (a *app) verify(ctx context.Context, r *signature.Reader, l *keylist.List, images []string) error {
-	unsigned, unknown := 0, error(nil)
-	for i, v := range verdicts(ctx, r, l, images) {
-		switch {
-		case errors.Is(v.err, signature.ErrNotSigned), errors.Is(v.err, signature.ErrNoImage):
-			unsigned++
-			a.printf("REFUSED %s: %v\n", images[i], v.err)
-		case v.err != nil:
-			unknown = errors.Join(unknown, v.err)
-			a.printf("UNKNOWN %s: %v\n", images[i], v.err)
-		default:
-			a.printf("ok      %s by %s until %s\n", images[i], v.by, v.until.Format(time.RFC3339))
-		}
-	}
-	if unsigned > 0 {
-		return fmt.Errorf("%d of %d images are not signed by a listed key, or not in their registry", unsigned, len(images))
-	}
-	if unknown != nil {
-		return &unknownError{unknown}
-	}
-	return nil
 }
 
 func (a *app) imagesCommand() *cobra.Command {

@@ -75,7 +75,7 @@ func (c *Client) Sign(ctx context.Context, request endpoint.Request, tell func(e
 	answers := make(chan *endpoint.Answer)
 	go func() {
 		defer close(answers)
-		c.ask(ctx, cancel, request, batches, answers)
+		c.askAll(ctx, cancel, request, batches, answers)
 	}()
 	failed, first := 0, ""
 	for a := range answers {
@@ -96,8 +96,8 @@ func (c *Client) Sign(ctx context.Context, request endpoint.Request, tell func(e
 	return nil
 }
 
-// ask asks for all batches, and returns when all are answered or one cannot be, of which it then cancels the others.
-func (c *Client) ask(ctx context.Context, cancel context.CancelCauseFunc, request endpoint.Request, batches [][]string, answers chan<- *endpoint.Answer) {
+// askAll asks for all batches, and returns when all are answered or one cannot be, of which it then cancels the others.
+func (c *Client) askAll(ctx context.Context, cancel context.CancelCauseFunc, request endpoint.Request, batches [][]string, answers chan<- *endpoint.Answer) {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	slots := make(chan struct{}, max(c.Parallel, 1))
@@ -128,7 +128,7 @@ func (c *Client) batch(ctx context.Context, request endpoint.Request) (*endpoint
 	}
 	wait := time.Second
 	for attempt := 1; ; attempt++ {
-		a, again, err := c.once(ctx, body)
+		a, again, err := c.ask(ctx, body)
 		if err == nil || again < 0 || attempt >= c.Attempts {
 			return a, err
 		}
@@ -141,8 +141,8 @@ func (c *Client) batch(ctx context.Context, request endpoint.Request) (*endpoint
 	}
 }
 
-// once asks once. A failure is worth another attempt after a time that is not negative.
-func (c *Client) once(ctx context.Context, body []byte) (*endpoint.Answer, time.Duration, error) {
+// ask asks once. A failure is worth another attempt after a time that is not negative.
+func (c *Client) ask(ctx context.Context, body []byte) (*endpoint.Answer, time.Duration, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
 		return nil, -1, err

@@ -355,6 +355,44 @@ func TestListsAreSignedByAnotherKeyWhenAsked(t *testing.T) {
 	}
 }
 
+func TestTheNextListKeyHasANameThatNoneHad(t *testing.T) {
+	w, r := signing(t)
+	first, err := r.ListKey(t.Context())
+	if err != nil || first.ID.Version != 1 {
+		t.Fatalf("%v, %v", first.ID, err)
+	}
+	if _, err := r.Relist(t.Context(), 0); !errors.Is(err, key.ErrNoVersion) {
+		t.Errorf("there is no next one yet: %v", err)
+	}
+	next, err := r.NextListKey(t.Context())
+	if err != nil || next.ID.Version != 2 {
+		t.Fatalf("%v, %v", next.ID, err)
+	}
+	if again, err := r.NextListKey(t.Context()); err != nil || again.ID != next.ID {
+		t.Errorf("asked twice: %v, %v", again.ID, err)
+	}
+	if rec, err := r.Relist(t.Context(), 0); err != nil || rec.ListKey != next.ID {
+		t.Fatalf("%+v, %v", rec, err)
+	}
+	// The store loses both, and its versions begin anew.
+	w.lists = &memory{name: "keylist", now: w.now}
+	r = w.process()
+	if _, err := r.ListKey(t.Context()); !errors.Is(err, key.ErrNoVersion) {
+		t.Errorf("the list key is gone: %v", err)
+	}
+	third, err := r.NextListKey(t.Context())
+	if err != nil || third.ID.Version != 3 {
+		t.Fatalf("%v, %v", third.ID, err)
+	}
+	rec, err := r.Relist(t.Context(), 0)
+	if err != nil || rec.ListKey != third.ID {
+		t.Fatalf("%+v, %v", rec, err)
+	}
+	if _, err := keylist.Open(rec.Envelope, third.Key); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAnotherStoreIsNoticed(t *testing.T) {
 	w, _ := signing(t)
 	w.images = &memory{name: "images", now: w.now}
