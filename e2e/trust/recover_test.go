@@ -125,17 +125,17 @@ func (f *fleet) each(do func(i int) error) {
 	}
 }
 
-// deployed writes the file of what runs.
-func (f *fleet) deployed() string {
+// deployed writes the file of what runs: the first n images.
+func (f *fleet) deployed(n int) {
+	f.Helper()
 	var b strings.Builder
-	for _, i := range f.images {
+	for _, i := range f.images[:n] {
 		fmt.Fprintln(&b, i)
 	}
 	f.write("deployed", b.String())
-	return f.path("deployed")
 }
 
-// signedBy fails unless every image has one signature, by that version of the key and no other.
+// signedBy fails unless every image has a signature by that version of the key.
 func (f *fleet) signedBy(version int) {
 	f.Helper()
 	text, err := httpGet(f.t, fmt.Sprintf("%s/v1/keys/images/%d.pem", f.url, version))
@@ -219,7 +219,7 @@ func (f *fleet) recover(how string) *recovery {
 	return r
 }
 
-// awaitRevocation waits until the old keys are revoked; nothing may be refused before, where that is promised.
+// awaitRevocation waits until the old keys are revoked. In an orderly recovery nothing may be refused before.
 func (r *recovery) awaitRevocation(unrefused string) {
 	r.Helper()
 	for asked := 0; ; asked++ {
@@ -265,15 +265,17 @@ func TestTwoThousandImagesAreSignedAgainAndTheOldKeyIsRefused(t *testing.T) {
 	took("start")
 	f := pushMany(t, s)
 	took("push")
-	f.deployed()
+	// A tenth is signed before the first recovery, and everything before the second: to the registry a signature costs as much as another.
+	f.deployed(many / 10)
 	f.must("resign", "--url", f.url, "--token-file", f.path("token"), "--deployed", f.path("deployed"))
+	f.deployed(many)
 	took("the first signatures")
 	for i, how := range []string{"--revoke-now", "--orderly"} {
 		left := f.push("app/left") // is not signed again, and so shows when the old key is refused
 		f.sign(left.String())
 		within(t, settle, admitted(t, f.namespace, left.String()))
 		r := f.recover(how)
-		r.awaitRevocation(f.images[many/2].String())
+		r.awaitRevocation(f.images[0].String())
 		t.Logf("%s: the old key is refused after %v", how, within(t, soon, refused(t, f.namespace, left.String(), "no matching signatures")))
 		r.end()
 		took("recover " + how)

@@ -16,7 +16,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/holdfast-telemetry/holdfast/e2e/kube"
@@ -174,9 +173,14 @@ func (s *site) startAgentWith(url, word string, pins ...string) {
 func (s *site) makeAgentNamespace() {
 	s.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: agentNamespace, Labels: map[string]string{trust.ExcludeLabel: "true"}}}
-	if _, err := cluster.Client().CoreV1().Namespaces().Create(s.Context(), ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-		s.Fatal(err)
-	}
+	within(s.t, time.Minute, func() error { // another test may have deleted it just now
+		there, err := cluster.Client().CoreV1().Namespaces().Get(s.Context(), ns.Name, metav1.GetOptions{})
+		if err == nil && there.DeletionTimestamp == nil {
+			return nil
+		}
+		_, err = cluster.Client().CoreV1().Namespaces().Create(s.Context(), ns, metav1.CreateOptions{})
+		return err
+	})
 	s.Cleanup(func() {
 		s.agent.Stop() // it would bring back what is deleted
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
