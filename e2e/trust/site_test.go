@@ -56,7 +56,8 @@ func startSite(t *testing.T, inVault bool) *site {
 	}
 	s.url, s.globs = "https://"+addrs[0], s.registry.Host+"/**"
 	s.writeCertificate()
-	s.write("trust.yaml", s.configuration("data", addrs, store))
+	s.write("trust.yaml", fmt.Sprintf("data: data\nlisten: %s\nadmin-listen: %s\ntls: {certificate: ca.crt, key: ca.key}\ntiming: {poll: %v, slack: 1s}\nsources: [%s/signatures/of-others]\n%s",
+		addrs[0], addrs[1], poll, s.registry.Host, store))
 	s.setVariables()
 	s.writeRules("")
 	s.program = kube.NewProgram(s.dir, "holdfast-trust", s.bin, "serve", "--config", s.path("trust.yaml"))
@@ -76,11 +77,6 @@ func startSite(t *testing.T, inVault bool) *site {
 	s.startAgent(s.url+"/v1/keys", "pin.pem")
 	s.everythingRuns()
 	return s
-}
-
-func (s *site) configuration(data string, addrs []string, store string) string {
-	return fmt.Sprintf("data: %s\nlisten: %s\nadmin-listen: %s\ntls: {certificate: ca.crt, key: ca.key}\ntiming: {poll: %v, slack: 1s}\nsources: [%s/signatures/of-others]\n%s",
-		data, addrs[0], addrs[1], poll, s.registry.Host, store)
 }
 
 // writeCertificate makes a certificate for the loopback that is its own authority.

@@ -112,6 +112,17 @@ func (a *app) keysCommand() *cobra.Command {
 				return a.showKeys(rec, false)
 			})
 		}}
+	renew := &cobra.Command{Use: "renew", Short: "Go on with a store that does not have the keys, because the one that did is lost", Args: arguments(0, 0),
+		Long: "Go on with a store that does not have the keys, because the one that did is lost: publish a new key, which signs as soon as clusters know it. What the lost keys signed counts as before. The list key comes first: keys pin --next, and keys relist.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.keys(func(r *rotation.Rotation) error {
+				rec, err := r.Renew(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return a.showKeys(rec, false)
+			})
+		}}
 	var next bool
 	pin := &cobra.Command{Use: "pin", Short: "Print the public list key, which clusters pin", Args: arguments(0, 0), RunE: func(cmd *cobra.Command, _ []string) error {
 		return a.keys(func(r *rotation.Rotation) error { return a.pin(cmd.Context(), r, next) })
@@ -134,7 +145,7 @@ func (a *app) keysCommand() *cobra.Command {
 				return a.showKeys(rec, false)
 			})
 		}}
-	cmd.AddCommand(list, rotate, revoke, adopt, pin, relist)
+	cmd.AddCommand(list, rotate, revoke, adopt, renew, pin, relist)
 	return cmd
 }
 

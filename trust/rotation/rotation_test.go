@@ -393,6 +393,42 @@ func TestTheNextListKeyHasANameThatNoneHad(t *testing.T) {
 	}
 }
 
+func TestALostStoreIsFollowedByAnother(t *testing.T) {
+	w, r := signing(t)
+	if _, err := r.Renew(t.Context()); !errors.Is(err, rotation.ErrNotLost) {
+		t.Fatalf("with its keys: %v", err)
+	}
+	w.images, w.lists = &memory{name: "images", now: w.now}, &memory{name: "keylist", now: w.now}
+	r = w.process()
+	w.step(r)
+	if _, err := r.Renew(t.Context()); !errors.Is(err, key.ErrNoVersion) {
+		t.Errorf("no list can be issued yet: %v", err)
+	}
+	if _, err := r.NextListKey(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Relist(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := r.Renew(t.Context())
+	if err != nil || states(rec) != "1 active, 2 next" {
+		t.Fatalf("%s, %v", states(rec), err)
+	}
+	if again, err := r.Renew(t.Context()); err != nil || states(again) != "1 active, 2 next" || again.ListVersion != rec.ListVersion {
+		t.Errorf("asked twice: %s, %v", states(again), err)
+	}
+	w.clock = w.clock.Add(w.timing.Lead() + time.Second)
+	if rec, _ := w.step(r); states(rec) != "1 retiring, 2 active" {
+		t.Errorf("when clusters know it: %s", states(rec))
+	}
+	if id, err := w.sign(r); err != nil || id.Version != 2 {
+		t.Errorf("signed by %v, %v", id, err)
+	}
+	if _, err := r.Renew(t.Context()); !errors.Is(err, rotation.ErrNotLost) {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
 func TestAnotherStoreIsNoticed(t *testing.T) {
 	w, _ := signing(t)
 	w.images = &memory{name: "images", now: w.now}
