@@ -32,6 +32,8 @@ func vaultIsLost(t *testing.T, book *runbook) {
 	r := s.reader(book)
 	s.revokeNow() // a store that is lost after a while does not have the first version
 	s.everythingRuns()
+	left := s.push("app/web") // is not signed again
+	s.signAs("token", left)
 	if err := s.vault.Destroy(); err != nil {
 		t.Fatal(err)
 	}
@@ -49,9 +51,9 @@ func vaultIsLost(t *testing.T, book *runbook) {
 	built := s.push("app/web")
 	s.signAs("token", built)
 	within(t, soon, admitted(t, s.namespace, built.String()))
-	// The lost keys are needed no more.
-	s.must("keys", "revoke", "images/2")
-	time.Sleep(soon) // as long as clusters may take to know
+	within(t, soon, admitted(t, s.namespace, left.String()))
+	s.must("keys", "revoke", "images/2") // which what runs does not need any more
+	s.refuses(left)
 	s.everythingRuns()
 }
 
