@@ -274,7 +274,9 @@ func (s *Service) serve(ctx context.Context, keeper *keeper, certificates *acces
 		running = append(running, h)
 		go func() { failed <- h.Serve(l) }()
 	}
-	s.rotation.Serve()
+	if s.Keys { // a process that serves no lists cannot know that clusters have one
+		s.rotation.Serve()
+	}
 	done := make(chan struct{})
 	ctx, cancel := context.WithCancel(ctx)
 	go func() { keeper.run(ctx); close(done) }()

@@ -147,6 +147,11 @@ func Between(base, head *inventory.Inventory, o Options) *Plan {
 			p.Unanalysed = append(p.Unanalysed, fmt.Sprintf("%s: %s", a.Key(), why))
 		}
 	}
+	for _, key := range sortedKeys(s.head.sets) {
+		for _, why := range s.head.sets[key].Unanalysed {
+			p.Unanalysed = append(p.Unanalysed, fmt.Sprintf("%s: %s", key, why))
+		}
+	}
 	slices.Sort(p.Unanalysed)
 	p.Unanalysed = slices.Compact(p.Unanalysed)
 	return p
