@@ -68,7 +68,8 @@ func (b *between) forge() {
 	b.Helper()
 	now := time.Now().UTC().Truncate(time.Second)
 	id := key.ID{Name: "keylist", Version: 1}
-	list := &keylist.List{Version: now.Unix(), Issued: now, Expires: now.Add(time.Hour), Keys: []keylist.Key{{ID: key.ID{Name: "images", Version: 99}, Public: &b.key.PublicKey,
+	const later = 10 // than the service's, which may be of this very second
+	list := &keylist.List{Version: now.Unix() + later, Issued: now, Expires: now.Add(time.Hour), Keys: []keylist.Key{{ID: key.ID{Name: "images", Version: 99}, Public: &b.key.PublicKey,
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour), State: keylist.Active}}}
 	raw, err := list.Marshal()
 	if err != nil {
