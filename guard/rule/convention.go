@@ -295,7 +295,7 @@ func orphans(p *pass) {
 			reported[folder] = true
 			continue
 		}
-		if len(f.Objects) > 0 {
+		if n := slices.IndexFunc(f.Objects, func(o object.Object) bool { return !isControl(&o) }); n >= 0 { // whoever applies those of Argo CD by hand is not in the tree
 			reported[folder] = true
 			p.findFile(finding.Place{Path: f.Path, Line: f.Objects[0].Line, Column: f.Objects[0].Column}, "no Application reads the folder %s", folder)
 		}

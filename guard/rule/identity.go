@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/holdfast-telemetry/holdfast/guard/argo"
 	"github.com/holdfast-telemetry/holdfast/guard/finding"
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
@@ -39,7 +41,7 @@ func identityRules() []*Rule {
 			Why:     "Argo CD takes the last one without a word. What the first one says, a protection for one, is not there.",
 			Mend:    "remove the one that is not meant", run: repeatedKeys},
 		{ID: "HG007", Name: "case-or-normalised-path-clash", Severity: finding.Warning,
-			Catches: "Two paths differ only in upper and lower case.",
+			Catches: "Two paths differ only in upper and lower case, or in how their accents are encoded.",
 			Why:     "On a file system that does not tell them apart one of them overwrites the other at checkout, and what is committed from there deletes it.",
 			Mend:    "rename one of the two", run: pathClashes},
 	}
@@ -353,7 +355,7 @@ func pathClashes(p *pass) {
 	reported := make(map[string]bool)
 	for _, f := range p.Tree().Files() {
 		for at := f.Path; at != ""; at = parentOf(at) {
-			folded := strings.ToLower(at)
+			folded := norm.NFC.String(strings.ToLower(at))
 			before, ok := seen[folded]
 			if !ok {
 				seen[folded] = at
@@ -361,7 +363,7 @@ func pathClashes(p *pass) {
 			}
 			if before != at && !reported[at] {
 				reported[at] = true
-				found := p.findFile(finding.Place{Path: at}, "%s and %s differ in upper and lower case only", at, before)
+				found := p.findFile(finding.Place{Path: at}, "%s and %s are the same path to some file systems", at, before)
 				found.Related = []finding.Place{{Path: before}}
 			}
 			if before == at {
