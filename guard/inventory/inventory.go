@@ -111,8 +111,14 @@ type Inventory struct {
 
 // Set is an ApplicationSet of the tree.
 type Set struct {
+	*argo.Set
 	Origin
-	Namespace, Name string
+	// Generated says how many Applications it generates.
+	Generated int
+	// Broken is why Argo CD generates nothing, and leaves the Applications as they are.
+	Broken error
+	// Unanalysed says of what is not known which Applications it makes.
+	Unanalysed []string
 }
 
 // Refused is one of Argo CD's resources that cannot be one.
@@ -273,4 +279,30 @@ func (i *Inventory) parents() {
 			}
 		}
 	}
+}
+
+// Body reads an object whole, also of a kind that is not kept.
+func (i *Inventory) Body(o Origin) (map[string]any, error) {
+	if o.Object.Body != nil {
+		return o.Object.Body, nil
+	}
+	f := i.File(o.Path)
+	if f == nil {
+		return nil, fmt.Errorf("%s is no file of %s", o.Path, i.Name)
+	}
+	all := i.tree.Files()
+	n, ok := slices.BinarySearchFunc(all, o.Path, func(f tree.File, p string) int { return tree.Compare(f.Path, p) })
+	if !ok {
+		return nil, fmt.Errorf("%s is no file of %s", o.Path, i.Name)
+	}
+	data, err := i.tree.Read(all[n])
+	if err != nil {
+		return nil, err
+	}
+	for _, found := range object.Read(o.Path, data, object.Kinds{o.Object.GroupKind(): true}).Objects {
+		if found.Document == o.Object.Document && found.Item == o.Object.Item {
+			return found.Body, nil
+		}
+	}
+	return nil, fmt.Errorf("%s changed while it was read", o.Path)
 }
