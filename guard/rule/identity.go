@@ -49,6 +49,7 @@ func identityRules() []*Rule {
 
 // duplicateControl finds resources of Argo CD that are defined twice.
 func duplicateControl(p *pass) {
+	duplicateGenerated(p)
 	for _, d := range p.all {
 		defined := p.controls[d.control]
 		if len(defined) < 2 || defined[0] != d {
@@ -71,6 +72,37 @@ func duplicateControl(p *pass) {
 			f.Related = append(f.Related, place(o.Origin))
 		}
 	}
+}
+
+// duplicateGenerated finds Applications that a set generates and that something else defines too.
+func duplicateGenerated(p *pass) {
+	type at struct {
+		cluster string
+		key     object.Key
+	}
+	first := make(map[at]*inventory.Application)
+	for _, a := range p.Applications {
+		id := at{p.instance(a.Path), a.Key()}
+		before, ok := first[id]
+		if !ok {
+			first[id] = a
+			continue
+		}
+		if before.Set == "" && a.Set == "" { // both are written out, and reported as definitions
+			continue
+		}
+		f := p.find(a.Origin, way("metadata", "name"), "%s/%s is made twice: by %s and by %s; each overwrites the other, and whenever it then reads %s, what only %s has is pruned", a.Metadata.Namespace, a.Metadata.Name, maker(before), maker(a), sources(a), sources(before))
+		f.Key, f.Application, f.Related = a.Key(), a.Metadata.Name, []finding.Place{place(before.Origin)}
+		f.Loss = len(missing(before, a))
+	}
+}
+
+// maker says what makes an Application.
+func maker(a *inventory.Application) string {
+	if a.Set != "" {
+		return "the set " + a.Set + " in " + a.Origin.String()
+	}
+	return a.Origin.String()
 }
 
 // named is what a person calls a resource of Argo CD.

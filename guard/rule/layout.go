@@ -200,6 +200,11 @@ func unparseable(p *pass) {
 	for _, r := range p.Refused {
 		p.find(r.Origin, way("spec"), "the API server refuses it: %v", r.Err)
 	}
+	for _, set := range p.Sets {
+		if set.Broken != nil {
+			p.find(set.Origin, way("spec"), "the ApplicationSet %s generates nothing: %v", p.key(set.Origin).Name, set.Broken)
+		}
+	}
 	for _, a := range p.Applications {
 		if a.Broken != nil && !p.brokenByFile(a) {
 			p.find(a.Origin, specField(a), "%s/%s cannot be rendered: %v", a.Metadata.Namespace, a.Metadata.Name, a.Broken)
