@@ -23,7 +23,7 @@ func layoutRules() []*Rule {
 			Why:     "Two files for one object then have the same name, and cannot both be there.",
 			Mend:    "rename the file", run: fileNames},
 		{ID: "HG022", Name: "file-not-selected", Severity: finding.Error,
-			Catches: "A file in an Application's folder has manifests that Argo CD does not read: its ending is another, it is in a subfolder and `recurse` is off, a pattern leaves it out, or it carries the marker that skips it.",
+			Catches: "A file in an Application's folder has manifests that Argo CD does not read: its ending is another, it is in a subfolder and `recurse` is off, a pattern leaves it out, or it carries the marker that skips it. What a pattern leaves out is a warning: that may be meant.",
 			Why:     "To a text diff it was moved or renamed. To Argo CD its objects left git, and are pruned.",
 			Mend:    "move the file to where it is read, let the Application read it, or delete it", run: unselected},
 		{ID: "HG024", Name: "unparseable", Severity: finding.Error,
@@ -159,17 +159,23 @@ func (p *pass) belongsElsewhere(folder, file string) bool {
 	return false
 }
 
+// byPattern is why a file is not read that the Application itself leaves out. That may be meant.
+const byPattern = "is left out by a pattern"
+
 func (p *pass) whyUnread(folder, file string) string {
 	if strings.Contains(strings.TrimPrefix(file, folder+"/"), "/") && !p.recursive[folder] {
 		return "is in a subfolder, into which it does not go"
 	}
-	return "is left out by a pattern"
+	return byPattern
 }
 
 func (p *pass) unreadFile(a *inventory.Application, file string, objects []object.Object, why string) {
 	first := &objects[0]
 	f := p.findFile(finding.Place{Path: file, Line: first.Line, Column: first.Column}, "%s/%s does not apply this file, which has %s: it %s", a.Metadata.Namespace, a.Metadata.Name, described(objects), why)
 	f.Key, f.Application = p.Scopes.Normalise(first.Key, a.Spec.Destination.Namespace), a.Metadata.Name
+	if why == byPattern {
+		p.lower(f, finding.Warning)
+	}
 }
 
 func described(objects []object.Object) string {

@@ -159,9 +159,15 @@ var protecting = []string{argo.SyncOptions, argo.CompareOptions, finding.WaiveAn
 
 // misspelt finds options that Argo CD does not know.
 func misspelt(p *pass) {
+	meant := make(map[string]string) // by the key, for there are few keys and many objects
 	p.each(func(o inventory.Origin) {
 		for key := range o.Object.Annotations {
-			if near := nearest.Of(key, protecting); near != "" && near != key && len(key) > len(near)-3 && strings.Split(key, "/")[0] == strings.Split(near, "/")[0] && !knownAnnotation[key] {
+			near, ok := meant[key]
+			if !ok {
+				near = meantAnnotation(key)
+				meant[key] = near
+			}
+			if near != "" {
 				p.find(o, way("metadata", "annotations", key), "%s is an annotation that nobody knows: %s is meant", key, near)
 			}
 		}
@@ -175,6 +181,16 @@ func misspelt(p *pass) {
 	for _, s := range p.Sets {
 		p.spelling(s.Origin, way("spec", "template", "spec", "syncPolicy", "syncOptions"), optionsOf(get(s.Object.Body, "spec", "template", "spec")))
 	}
+}
+
+// meantAnnotation returns the annotation that protects and that somebody meant who wrote another one, "" where that is not so.
+func meantAnnotation(key string) string {
+	near := nearest.Of(key, protecting)
+	prefix, _, _ := strings.Cut(near, "/")
+	if near == key || len(key) <= len(near)-3 || !strings.HasPrefix(key, prefix+"/") || knownAnnotation[key] {
+		return ""
+	}
+	return near
 }
 
 // knownAnnotation are annotations whose names are like those that protect.

@@ -160,7 +160,7 @@ spec:
 
 // root is the app of apps of a cluster.
 func root(name, path string) string {
-	return strings.Replace(strings.Replace(application(name, "root", path, "argocd"), "  finalizers:\n  - resources-finalizer.argocd.argoproj.io\n", "", 1), "name: root\n", "name: root\n", 1)
+	return strings.Replace(application(name, "root", path, "argocd"), "  finalizers:\n  - resources-finalizer.argocd.argoproj.io\n", "", 1)
 }
 
 const protected = "  annotations:\n    argocd.argoproj.io/sync-options: Prune=false,Delete=false\n"
@@ -211,7 +211,7 @@ func article(apps, clusters int) files {
 	f["README.md"] = "# Infrastructure\n\n    apiVersion: v1\n    kind: Service\n"
 	f[".github/workflows/check.yaml"] = "on: push\njobs: {}\n"
 	f["jsonnet/app.libsonnet"] = "{ kind: 'Service', apiVersion: 'v1' }\n"
-	f.add("bootstrap", "argoproj.io.v1alpha1.AppProject-argocd.root.yaml", strings.Replace(appProject("root", "argocd"), "    kind: Namespace\n", "    kind: Namespace\n", 1))
+	f.add("bootstrap", "argoproj.io.v1alpha1.AppProject-argocd.root.yaml", appProject("root", "argocd"))
 	for c := range clusters {
 		cluster := fmt.Sprintf("cluster%02d", c+1)
 		control := "env/" + cluster + "/argocd/yml"
