@@ -60,6 +60,9 @@ func (s *simulation) change(key object.Key, o *outcome) (Change, bool) {
 func (s *simulation) made(c *Change, o *outcome) {
 	var before map[object.Key]inventory.Target
 	if o.base != nil {
+		if unchanged(o.base, o.after) {
+			return
+		}
 		before = o.base.Standing()
 	}
 	for key, t := range o.after.Standing() {

@@ -199,7 +199,7 @@ func (j *judge) count() {
 func (j *judge) protections() {
 	for _, key := range sortedKeys(j.base.applications) {
 		before, after := j.base.applications[key], j.head.applications[key]
-		if len(after) == 0 {
+		if len(after) == 0 || unchanged(before[len(before)-1], after[len(after)-1]) {
 			continue
 		}
 		was, is := before[len(before)-1].Standing(), after[len(after)-1].Standing()

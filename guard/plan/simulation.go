@@ -250,6 +250,9 @@ func missing(before, after map[object.Key]inventory.Target) map[object.Key]inven
 // evolve computes what becomes of the objects of an Application that stays, with the definition h.
 func (s *simulation) evolve(o *outcome, h *inventory.Application) {
 	o.after = h
+	if unchanged(o.base, h) {
+		return
+	}
 	before, after := o.base.Standing(), h.Standing()
 	if from, to := s.cluster(o.base), s.cluster(h); from != to {
 		for key, t := range before {
@@ -271,6 +274,19 @@ func (s *simulation) evolve(o *outcome, h *inventory.Application) {
 		fate, why := p.fate(key, t)
 		s.effect(o, s.cluster(h), t, key, fate, why)
 	}
+}
+
+// unchanged says whether two definitions are the same, and want the very same objects. What both revisions have is there once.
+func unchanged(a, b *inventory.Application) bool {
+	if a.Object != b.Object || a.Set != "" || a.Broken != nil || b.Broken != nil || len(a.Unanalysed)+len(b.Unanalysed) > 0 || len(a.Targets) != len(b.Targets) {
+		return false
+	}
+	for i := range a.Targets {
+		if a.Targets[i].Object != b.Targets[i].Object || a.Targets[i].Key != b.Targets[i].Key {
+			return false
+		}
+	}
+	return true
 }
 
 // hold says what keeps an Application from syncing: the fate of what would be pruned, and why. Untouched is nothing.
