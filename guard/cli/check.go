@@ -29,6 +29,7 @@ type check struct {
 	*app
 	folder, revision string
 	settings         string
+	cacheFolder      string
 	output, to       string
 	failOn           string
 	allow, fix       bool
@@ -55,6 +56,7 @@ not be read, or is not analysed and not allowed to be.`,
 	flags := cmd.Flags()
 	flags.StringVar(&c.revision, "revision", "", "check this revision of the repository, and not the folder as it is")
 	flags.StringVar(&c.settings, "settings", "", "the settings (default guard.yaml in the folder, where there is one)")
+	flags.StringVar(&c.cacheFolder, "cache", "", "with --revision, the folder that keeps what files have from run to run (default holdfast-guard in the user's cache folder)")
 	flags.StringVarP(&c.output, "output", "o", "text", strings.Join(report.Formats(), ", "))
 	flags.StringVar(&c.to, "to", "", "write the report to this file, and the text to the terminal")
 	flags.StringVar(&c.failOn, "fail-on", "error", "the least severity that fails the check: error, warning or info")
@@ -128,10 +130,16 @@ func (c *check) find(ctx context.Context, s *settings.Settings) (found *report.C
 	if err != nil {
 		return nil, err
 	}
+	if c.revision != "" { // only git knows the hash of a content without reading it
+		if options.Cache, err = openCache(c.cacheFolder, options.Keep); err != nil {
+			return nil, err
+		}
+	}
 	i, err := inventory.Load(ctx, t, options)
 	if err != nil {
 		return nil, err
 	}
+	c.saveCache(options.Cache)
 	findings, waivers, err := rule.Run(ctx, i, config)
 	if err != nil {
 		return nil, err

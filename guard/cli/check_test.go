@@ -110,7 +110,7 @@ func TestCheckReadsARevisionAndWritesTheReportToAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := filepath.Join(t.TempDir(), "report.json")
-	code, out, errs := command(t, "check", "--revision", "main", "-o", "json", "--to", to, dir)
+	code, out, errs := command(t, "check", "--revision", "main", "--cache", filepath.Join(t.TempDir(), "cache"), "-o", "json", "--to", to, dir)
 	if code != ExitFailed || !strings.Contains(out, "ERROR HG001") {
 		t.Fatalf("the exit code is %d:\n%s%s", code, out, errs)
 	}
