@@ -113,41 +113,18 @@ func admitted(ctx context.Context, r *signature.Reader, l *keylist.List, referen
 	if err != nil {
 		return by, until, err
 	}
-	var keys []key.Public
+	v := &inventory.Verifier{Reader: r}
 	for _, k := range l.Usable(time.Now()) {
-		keys = append(keys, key.Public{ID: k.ID, Key: k.Public})
+		v.Keys = append(v.Keys, inventory.Key{Public: key.Public{ID: k.ID, Key: k.Public}, NotAfter: k.NotAfter})
 	}
-	places := make([]name.Repository, 1) // the image's own
 	for _, s := range l.Sources {
 		place, err := name.NewRepository(s)
 		if err != nil {
 			return by, until, err
 		}
-		places = append(places, place)
+		v.Sources = append(v.Sources, place)
 	}
-	var failed error
-	for _, into := range places {
-		report, err := r.Read(ctx, signature.Target{Image: image, Into: into}, keys)
-		if err == nil {
-			err = report.Err()
-		}
-		if err != nil {
-			// What could not be found out weighs more than that there is no signature elsewhere.
-			if failed == nil || errors.Is(failed, signature.ErrNotSigned) {
-				failed = err
-			}
-			continue
-		}
-		for _, k := range l.Keys {
-			if _, ok := report.By(k.ID); ok && k.NotAfter.After(until) {
-				by, until = k.ID, k.NotAfter
-			}
-		}
-	}
-	if by.Version > 0 {
-		return by, until, nil
-	}
-	return by, until, failed
+	return v.Until(ctx, image, true)
 }
 
 // referencesIn reads a file with an image on each line; empty lines and those that begin with # are left out.

@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/holdfast-telemetry/holdfast/internal/nearest"
+	"github.com/holdfast-telemetry/holdfast/trust/access"
 	"github.com/holdfast-telemetry/holdfast/trust/key"
 	"github.com/holdfast-telemetry/holdfast/trust/keylist"
 	"github.com/holdfast-telemetry/holdfast/trust/rotation"
@@ -43,6 +44,8 @@ type Settings struct {
 	Access      Access   `yaml:"access"`
 	Audit       Audit    `yaml:"audit"`
 	Registry    Registry `yaml:"registry"`
+	Resign      *Resign  `yaml:"resign"`
+	Selftest    Selftest `yaml:"selftest"`
 }
 
 // TLS is how the service proves who it is. Without it, it listens on the loopback only.
@@ -136,6 +139,30 @@ type Registry struct {
 	CA    string   `yaml:"ca"`
 }
 
+// Resign has the service sign again what is to go on running.
+type Resign struct {
+	// Every is the longest time between two passes.
+	Every Duration `yaml:"every"`
+	// Images are lists of images of others: files, and folders with files whose names end with images.yaml.
+	Images []string `yaml:"images"`
+	// Repositories are patterns, as in rules, of the repositories of our own images.
+	Repositories []string `yaml:"repositories"`
+	// Deployed is where images of our own are known to run.
+	Deployed []Deployed `yaml:"deployed"`
+}
+
+// Deployed is a cluster, or a file or folder that names images. One of its fields is set.
+type Deployed struct {
+	Kubeconfig string `yaml:"kubeconfig"`
+	InCluster  bool   `yaml:"in-cluster"` // the cluster that the service runs in
+	Path       string `yaml:"path"`
+}
+
+// Selftest has the service make and keep the images that clusters are tested with.
+type Selftest struct {
+	Repository string `yaml:"repository"`
+}
+
 // Duration is a time such as 90s, 1h30m or 7d.
 type Duration time.Duration
 
@@ -155,6 +182,9 @@ func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
 	*d = Duration(t)
 	return nil
 }
+
+// defaultEvery is how often everything that runs is looked at without another setting; a pass that finds nothing to do is one request for each image.
+const defaultEvery = Duration(time.Hour)
 
 // shortest is the least that a key may sign for; see Settings.Rotation.
 const shortest = time.Hour
@@ -204,7 +234,7 @@ func Parse(text []byte) (*Settings, error) {
 // fields are the names of all fields, to find the one that was meant.
 var fields = strings.Fields("data listen sign-listen admin-listen tls certificate key client-ca keys images list folder vault path passphrase-file key-file credential " +
 	"address namespace ca mount token-file token-env kubernetes approle role jwt-file role-id-file secret-id-file state file config-map name kubeconfig timing active " +
-	"lifetime poll slack resign sources access rules tokens audit registry plain")
+	"lifetime poll slack resign sources access rules tokens audit registry plain every repositories deployed in-cluster selftest repository")
 
 var unknown = regexp.MustCompile(`field (\S+) not found in type \S+`)
 
@@ -251,6 +281,17 @@ func (s *Settings) complete(dir string) {
 	}
 	if c := s.State.ConfigMap; c != nil {
 		paths = append(paths, &c.Kubeconfig)
+	}
+	if r := s.Resign; r != nil {
+		if r.Every == 0 {
+			r.Every = min(defaultEvery, Duration(s.Rotation().Resign))
+		}
+		for i := range r.Images {
+			paths = append(paths, &r.Images[i])
+		}
+		for i := range r.Deployed {
+			paths = append(paths, &r.Deployed[i].Kubeconfig, &r.Deployed[i].Path)
+		}
 	}
 	for _, p := range paths {
 		within(p)
@@ -328,6 +369,12 @@ func (s *Settings) Check() error {
 			fail("sources: %w", err)
 		}
 	}
+	s.checkResign(fail)
+	if r := s.Selftest.Repository; r != "" {
+		if _, err := access.ParseRepository(r); err != nil {
+			fail("selftest.repository: %w", err)
+		}
+	}
 	t := s.Rotation()
 	if err := t.Validate(); err != nil {
 		fail("timing: %w", err)
@@ -336,4 +383,38 @@ func (s *Settings) Check() error {
 		fail("timing: active is %v: at least %v is wanted", t.Active, shortest)
 	}
 	return errors.Join(errs...)
+}
+
+// checkResign says what is wrong with the settings of signing again.
+func (s *Settings) checkResign(fail func(format string, args ...any)) {
+	r := s.Resign
+	if r == nil {
+		return
+	}
+	if len(r.Images)+len(r.Deployed) == 0 {
+		fail("resign has neither images nor deployed: there would be nothing to sign again")
+	}
+	if most := s.Rotation().Resign; time.Duration(r.Every) < time.Minute || time.Duration(r.Every) > most {
+		fail("resign.every is %v: from 1m to timing.resign, which is %v, is wanted", time.Duration(r.Every), most)
+	}
+	if len(r.Images) > 0 && len(s.Sources) == 0 {
+		fail("resign.images needs sources: the first is where signatures of images of others are written")
+	}
+	if len(r.Deployed) > 0 && len(r.Repositories) == 0 {
+		fail("resign.deployed needs resign.repositories: only images of our own repositories are signed because they run")
+	}
+	if _, err := access.ParseRepositories(r.Repositories); err != nil {
+		fail("resign.repositories: %w", err)
+	}
+	for i, d := range r.Deployed {
+		set := 0
+		for _, one := range []bool{d.Kubeconfig != "", d.InCluster, d.Path != ""} {
+			if one {
+				set++
+			}
+		}
+		if set != 1 {
+			fail("resign.deployed, entry %d: one of kubeconfig, in-cluster and path is wanted", i+1)
+		}
+	}
 }
