@@ -86,7 +86,7 @@ type Job struct {
 
 // New returns a job with the defaults.
 func New() *Job {
-	return &Job{Every: time.Hour, Ours: func(string) bool { return false }, Workers: 8, Look: 5 * time.Second, Lease: 30 * time.Second, Retry: 10 * time.Second, Longest: 2 * time.Hour,
+	return &Job{Every: time.Hour, Ours: func(string) bool { return false }, Workers: 8, Look: 2 * time.Second, Lease: 30 * time.Second, Retry: 10 * time.Second, Longest: 2 * time.Hour,
 		Now: time.Now, known: map[string]*inventory.Deployed{}}
 }
 
