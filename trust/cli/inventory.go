@@ -83,6 +83,10 @@ func (a *app) inventoryCommand() *cobra.Command {
 func (a *app) inventory(ctx context.Context, r *signature.Reader, l *keylist.List, images []inventory.Image, within time.Duration) error {
 	ending, unknown := 0, error(nil)
 	for _, i := range images {
+		if i.Exempt {
+			a.printf("exempt  %s: %d pods, such as %s, are admitted unseen\n", i.Reference, i.Pods, i.First)
+			continue
+		}
 		by, until, err := admitted(ctx, r, l, i.Reference)
 		switch {
 		case errors.Is(err, signature.ErrNotSigned):

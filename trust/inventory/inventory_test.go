@@ -2,9 +2,13 @@ package inventory_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
@@ -39,5 +43,64 @@ func TestEveryImageOfEveryContainerIsFound(t *testing.T) {
 	want := "index.docker.io/library/redis@sha256:a 2, reg.example/app@sha256:a 2, reg.example/app@sha256:b 1, reg.example/debug@sha256:b 1"
 	if strings.Join(got, ", ") != want || fmt.Sprint(d.Unpinned) != "[nginx:latest (shop/two)]" {
 		t.Errorf("found %v, and without a digest %v", got, d.Unpinned)
+	}
+}
+
+// A CronJob has no pod most of the time, and its image must not lapse meanwhile.
+func TestWhatWouldMakePodsIsFoundToo(t *testing.T) {
+	image := func(letter string) string { return "reg.example/app@sha256:" + strings.Repeat(letter, 64) }
+	template := func(letter string) corev1.PodTemplateSpec {
+		return corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: image(letter)}}}}
+	}
+	at := func(namespace, name string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: namespace, Name: name}
+	}
+	over := batchv1.JobStatus{Conditions: []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}}
+	unseen := pod("unseen", image("a"), image("e"), "nginx:latest")
+	unseen.Namespace = "system"
+	d, err := inventory.Read(t.Context(), fake.NewClientset(
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "system", Labels: map[string]string{inventory.ExemptLabel: "true"}}},
+		unseen, // which comes before the others that ask for the same image
+		&appsv1.Deployment{ObjectMeta: at("shop", "web"), Spec: appsv1.DeploymentSpec{Template: template("a")}},
+		&appsv1.StatefulSet{ObjectMeta: at("shop", "db"), Spec: appsv1.StatefulSetSpec{Template: template("b")}},
+		&appsv1.DaemonSet{ObjectMeta: at("system", "net"), Spec: appsv1.DaemonSetSpec{Template: template("c")}},
+		&batchv1.CronJob{ObjectMeta: at("shop", "yearly"), Spec: batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: template("d")}}}},
+		&batchv1.Job{ObjectMeta: at("shop", "waiting"), Spec: batchv1.JobSpec{Template: template("f")}},
+		&batchv1.Job{ObjectMeta: at("shop", "over"), Spec: batchv1.JobSpec{Template: template("0")}, Status: over}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, i := range d.Images {
+		got = append(got, fmt.Sprintf("%s %d %s %v", i.Reference[len(i.Reference)-1:], i.Pods, i.First, i.Exempt))
+	}
+	want := "a 1 shop/web (Deployment) false; b 0 shop/db (StatefulSet) false; c 0 system/net (DaemonSet) true; d 0 shop/yearly (CronJob) false; e 1 system/unseen true; f 0 shop/waiting (Job) false"
+	if strings.Join(got, "; ") != want || len(d.Unpinned) != 0 {
+		t.Errorf("found %s, and without a digest %v", strings.Join(got, "; "), d.Unpinned)
+	}
+}
+
+func TestImagesAreFoundInTexts(t *testing.T) {
+	dir := t.TempDir()
+	digest := "sha256:" + strings.Repeat("a", 64)
+	if err := os.WriteFile(filepath.Join(dir, "x.yaml"), []byte(`image: reg.example/a@`+digest+`
+  - {image: "reg.example:5000/b/c:v1.2@`+digest+`"} # reg.example/late@`+digest+`
+#image: reg.example/commented@`+digest+`
+url: https://x/#reg.example/d@`+digest+`, redis@`+digest+` reg.example/short@sha256:aa reg.example/UPPER@`+digest+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all, err := inventory.References(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, i := range all {
+		got = append(got, strings.TrimSuffix(i.Reference, "@"+digest))
+	}
+	if want := "index.docker.io/library/redis reg.example/a reg.example/d reg.example:5000/b/c"; strings.Join(got, " ") != want {
+		t.Errorf("found %v, and not %s", got, want)
+	}
+	if _, err := inventory.References(filepath.Join(dir, "none")); err == nil {
+		t.Error("a folder that is not there has images")
 	}
 }

@@ -128,7 +128,7 @@ func (p *pass) each(ctx context.Context, items []item) {
 
 // item handles one image.
 func (p *pass) item(ctx context.Context, i item) {
-	found := Found{Image: i.Reference, Pods: i.Pods, First: i.First}
+	found := Found{Image: i.Reference, Pods: i.Pods, First: i.First, Exempt: i.Exempt}
 	var err error
 	switch {
 	case i.listed || i.reviewed && i.ours:
@@ -279,8 +279,8 @@ func (p *pass) add(all map[string]*item, place Place, d *inventory.Deployed) {
 		}
 		known.reviewed = known.reviewed || place.Reviewed
 		if !place.Reviewed {
-			if !known.deployed {
-				known.First = i.First
+			if !known.deployed || known.Exempt && !i.Exempt {
+				known.First, known.Exempt = i.First, i.Exempt
 			}
 			known.deployed = true
 			known.Pods += i.Pods

@@ -306,8 +306,8 @@ func TestWhatARevokedKeySignedIsNotSignedAgainByItself(t *testing.T) {
 
 func TestTheMetricsSayWhatEndsBeforeItDoes(t *testing.T) {
 	w := newWorld(t)
-	soon, gone := w.own.image(t, "app/soon"), w.own.image(t, "app/gone")
-	w.runs[soon], w.runs[gone] = "default/soon", "default/gone"
+	soon, gone, unseen := w.own.image(t, "app/soon"), w.own.image(t, "app/gone"), w.own.image(t, "app/unseen")
+	w.runs[soon], w.runs[gone], w.runs[unseen] = "default/soon", "default/gone", "kube-system/unseen"
 	w.sign(soon)
 	j := w.job("one")
 	registry := prometheus.NewRegistry()
@@ -336,7 +336,7 @@ func TestTheMetricsSayWhatEndsBeforeItDoes(t *testing.T) {
 	for _, c := range []struct {
 		left time.Duration
 		want []float64 // within 1h, 6h, 24h, 7d
-	}{{time.Minute, []float64{2, 2, 2, 2}}, {5 * time.Hour, []float64{1, 2, 2, 2}}, {23 * time.Hour, []float64{1, 1, 2, 2}}, {25 * time.Hour, []float64{1, 1, 1, 2}}, {8 * 24 * time.Hour, []float64{1, 1, 1, 1}}} {
+	}{{time.Minute, []float64{1, 1, 1, 1}}, {5 * time.Hour, []float64{0, 1, 1, 1}}, {23 * time.Hour, []float64{0, 0, 1, 1}}, {25 * time.Hour, []float64{0, 0, 0, 1}}, {8 * 24 * time.Hour, []float64{0, 0, 0, 0}}} {
 		left, want := c.left, c.want
 		w.mu.Lock()
 		w.clock = ends.Add(-left)
@@ -347,8 +347,8 @@ func TestTheMetricsSayWhatEndsBeforeItDoes(t *testing.T) {
 		}
 	}
 	got := values()
-	for name, want := range map[string]float64{"deployed_images admitted": 1, "deployed_images refused": 1, "deployed_images unknown": 0, "deployed_images_unpinned": 1,
-		"deployed_images_first_end_timestamp_seconds": float64(ends.Unix()), "resign_interval_seconds": j.Every.Seconds(), "resign_images lapsed": 1, "resign_images left": 0, "resign_failed_passes": 0} {
+	for name, want := range map[string]float64{"deployed_images admitted": 1, "deployed_images refused": 1, "deployed_images unknown": 0, "deployed_images exempt": 1, "deployed_images_unpinned": 1,
+		"deployed_images_first_end_timestamp_seconds": float64(ends.Unix()), "resign_interval_seconds": j.Every.Seconds(), "resign_images lapsed": 2, "resign_images left": 0, "resign_failed_passes": 0} {
 		if v, there := got[name]; !there || v != want {
 			t.Errorf("%s is %v, and not %v", name, v, want)
 		}

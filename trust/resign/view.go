@@ -25,7 +25,9 @@ type Found struct {
 	Until   time.Time `json:"until,omitzero"`
 	Pods    int       `json:"pods"`
 	First   string    `json:"first"`
-	Problem string    `json:"problem,omitempty"`
+	// Exempt images are asked for only where pods are admitted unseen.
+	Exempt  bool   `json:"exempt,omitempty"`
+	Problem string `json:"problem,omitempty"`
 
 	written bool
 }
@@ -59,24 +61,28 @@ func (j *Job) look() (Record, View) {
 	return j.seen, j.view
 }
 
-// ending counts the images of a view that are not admitted after a time.
+// ending counts the images of a view that are admitted and will not be after a time.
 func (v View) ending(by time.Time) (n int) {
 	for _, i := range v.Images {
-		if i.Verdict == Refused || i.Verdict == Admitted && !i.Until.After(by) {
+		if i.Verdict == Admitted && !i.Exempt && !i.Until.After(by) {
 			n++
 		}
 	}
 	return n
 }
 
+// count counts the images with a verdict; exempt ones have their own.
 func (v View) count(verdict string) (n int) {
 	for _, i := range v.Images {
-		if i.Verdict == verdict {
+		if i.Exempt && verdict == exempt || !i.Exempt && i.Verdict == verdict {
 			n++
 		}
 	}
 	return n
 }
+
+// exempt is what the metric has in place of the verdict on an image that nobody looks at.
+const exempt = "exempt"
 
 // ServeHTTP answers with the record and the view, as JSON.
 func (j *Job) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
@@ -117,7 +123,7 @@ func (j *Job) Register(registerer prometheus.Registerer) {
 		images:   desc("resign_images", "Images of the pass that is under way, or else of the last one, by what became of them.", "result"),
 		deployed: desc("deployed_images", "Images that clusters run, by the verdict on them. Only the instance that looked last has it.", "verdict"),
 		unpinned: desc("deployed_images_unpinned", "Images that pods name without a digest. Only the instance that looked last has it."),
-		ending:   desc("deployed_images_ending", "Images that clusters run and that are not admitted any more after this time from now, those included that are refused already.", "within"),
+		ending:   desc("deployed_images_ending", "Images that clusters run, that are admitted, and that will not be after this time from now. Only the instance that looked last has it.", "within"),
 		first:    desc("deployed_images_first_end_timestamp_seconds", "When the first of the images that clusters run and that are admitted now stops being so."),
 		at:       desc("deployed_images_looked_up_timestamp_seconds", "When this instance last looked up what clusters run."),
 	})
@@ -153,7 +159,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		return
 	}
 	set(m.at, stamp(view.At))
-	for _, verdict := range []string{Admitted, Refused, Unknown} {
+	for _, verdict := range []string{Admitted, Refused, Unknown, exempt} {
 		set(m.deployed, float64(view.count(verdict)), verdict)
 	}
 	set(m.unpinned, float64(len(view.Unpinned)))
@@ -162,7 +168,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		set(m.ending, float64(view.ending(now.Add(w.Duration))), w.name)
 	}
 	for _, i := range view.Images { // in the order of their ends
-		if i.Verdict == Admitted {
+		if i.Verdict == Admitted && !i.Exempt {
 			set(m.first, stamp(i.Until))
 			break
 		}
