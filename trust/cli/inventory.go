@@ -20,7 +20,7 @@ import (
 
 // deployed reads what runs in the clusters of kubeconfig files.
 func deployed(ctx context.Context, kubeconfigs []string) (all []inventory.Image, unpinned []string, err error) {
-	seen := map[string]bool{}
+	seen := map[string]int{}
 	for _, file := range kubeconfigs {
 		config, err := clusterConfig(file)
 		if err != nil {
@@ -35,9 +35,15 @@ func deployed(ctx context.Context, kubeconfigs []string) (all []inventory.Image,
 			return nil, nil, fmt.Errorf("%s: %w", file, err)
 		}
 		for _, i := range d.Images {
-			if !seen[i.Reference] {
-				seen[i.Reference] = true
+			at, known := seen[i.Reference]
+			if !known {
+				seen[i.Reference] = len(all)
 				all = append(all, i)
+				continue
+			}
+			all[at].Pods += i.Pods
+			if all[at].Exempt && !i.Exempt {
+				all[at].Exempt, all[at].First = false, i.First
 			}
 		}
 		unpinned = append(unpinned, d.Unpinned...)
