@@ -211,7 +211,12 @@ func Read(file, data string) (*Settings, error) {
 		s.Data, dir = data, "."
 	}
 	s.complete(dir)
-	return s, s.Check()
+	if err := s.Check(); err != nil && file != "" {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	} else if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Parse reads the text of a file.
