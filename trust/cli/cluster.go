@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/record"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/trust/key"
 	"github.com/holdfast-telemetry/holdfast/trust/policy"
 	"github.com/holdfast-telemetry/holdfast/trust/selftest"
@@ -60,11 +61,11 @@ func (f *selftestFlags) complete(cmd *cobra.Command) error {
 		return nil
 	}
 	if f.good != "" || f.bad != "" {
-		return &usageError{cmd, errors.New("the images of the self-test are named by a repository, or one by one, and not by both")}
+		return commandline.Usage(cmd, errors.New("the images of the self-test are named by a repository, or one by one, and not by both"))
 	}
 	repository, err := name.NewRepository(f.repository)
 	if err != nil {
-		return &usageError{cmd, err}
+		return commandline.Usage(cmd, err)
 	}
 	f.good, f.bad, err = selftest.References(repository)
 	return err
@@ -86,7 +87,7 @@ func (a *app) selftestCommand() *cobra.Command {
 			return err
 		}
 		if f.good == "" || f.bad == "" {
-			return &usageError{cmd, errors.New("--repository, or --good and --bad, are wanted")}
+			return commandline.Usage(cmd, errors.New("--repository, or --good and --bad, are wanted"))
 		}
 		config, err := clusterConfig(kubeconfig)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/trust"
 	"github.com/holdfast-telemetry/holdfast/trust/access"
 	"github.com/holdfast-telemetry/holdfast/trust/audit"
@@ -26,7 +27,7 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd.Flags().StringVar(&only, "only", "", "serve one endpoint: keys or sign")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if only != "" && only != "keys" && only != "sign" {
-			return &usageError{cmd, fmt.Errorf("--only is %q: keys or sign is wanted", only)}
+			return commandline.Usage(cmd, fmt.Errorf("--only is %q: keys or sign is wanted", only))
 		}
 		s, err := a.settings()
 		if err != nil {
@@ -34,7 +35,7 @@ func (a *app) serveCommand() *cobra.Command {
 		}
 		logger, err := a.logger()
 		if err != nil {
-			return &usageError{cmd, err}
+			return commandline.Usage(cmd, err)
 		}
 		return (&trust.Service{Settings: s, Keys: only != "sign", Sign: only != "keys", Logger: logger}).Run(cmd.Context())
 	}
@@ -86,7 +87,7 @@ func (a *app) keysCommand() *cobra.Command {
 			for _, arg := range args {
 				id, err := key.ParseID(arg)
 				if err != nil {
-					return &usageError{cmd, err}
+					return commandline.Usage(cmd, err)
 				}
 				ids = append(ids, id)
 			}
@@ -121,7 +122,7 @@ func (a *app) keysCommand() *cobra.Command {
 	relist := &cobra.Command{Use: "relist VERSION", Short: "Have another version of the list key sign the lists; clusters must have pinned it", Args: arguments(1, 1), RunE: func(cmd *cobra.Command, args []string) error {
 		version, err := strconv.Atoi(args[0])
 		if err != nil {
-			return &usageError{cmd, fmt.Errorf("%q is no version", args[0])}
+			return commandline.Usage(cmd, fmt.Errorf("%q is no version", args[0]))
 		}
 		return a.keys(func(r *rotation.Rotation) error {
 			rec, err := r.Relist(cmd.Context(), version)
@@ -260,7 +261,7 @@ func (a *app) auditCommand() *cobra.Command {
 			for _, arg := range args {
 				h, err := audit.ParseHead(arg)
 				if err != nil {
-					return &usageError{cmd, err}
+					return commandline.Usage(cmd, err)
 				}
 				heads = append(heads, h)
 			}
