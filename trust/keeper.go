@@ -42,7 +42,7 @@ func newKeeper(r *rotation.Rotation, logger *slog.Logger, registerer prometheus.
 // Waits between two looks at the keys: at least and at most, and after a failure.
 const (
 	leastWait = 200 * time.Millisecond
-	mostWait  = 5 * time.Second
+	mostWait  = 30 * time.Second
 	retryWait = 2 * time.Second
 )
 

@@ -185,7 +185,7 @@ func (s *Sign) image(ctx context.Context, entry audit.Entry, who access.Identity
 	if req.Force {
 		fresh = 0
 	}
-	result := s.write(ctx, entry, image, req.ThirdParty, fresh)
+	result := s.signed(ctx, entry, image, req.ThirdParty, fresh)
 	result.Image = reference
 	return result
 }
@@ -199,7 +199,7 @@ func (s *Sign) Renew(ctx context.Context, who audit.Who, reference string, third
 		return s.failed(entry, reference, http.StatusBadRequest, audit.Refused, err.Error(), err)
 	}
 	entry.What.Repository, entry.What.Digest = image.Repository, image.Digest
-	result := s.write(ctx, entry, image, thirdParty, fresh)
+	result := s.signed(ctx, entry, image, thirdParty, fresh)
 	result.Image = reference
 	return result
 }
@@ -213,8 +213,8 @@ func (s *Sign) failed(entry audit.Entry, reference string, status int, outcome, 
 	return Result{Image: reference, Error: client, status: status}
 }
 
-// write signs an image that may be signed.
-func (s *Sign) write(ctx context.Context, entry audit.Entry, image access.Image, thirdParty bool, fresh time.Duration) Result {
+// signed signs an image that may be signed.
+func (s *Sign) signed(ctx context.Context, entry audit.Entry, image access.Image, thirdParty bool, fresh time.Duration) Result {
 	result := Result{Image: image.Repository + "@" + image.Digest}
 	fail := func(status int, outcome, client string, cause error) Result {
 		return s.failed(entry, result.Image, status, outcome, client, cause)
