@@ -294,7 +294,9 @@ func (s *Service) serve(ctx context.Context, work []func(context.Context), certi
 		running = append(running, h)
 		go func() { failed <- h.Serve(l) }()
 	}
-	s.rotation.Serve()
+	if s.Keys { // a process that serves no lists cannot know that clusters have one
+		s.rotation.Serve()
+	}
 	var working sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
 	for _, do := range work {

@@ -23,6 +23,9 @@ func (i *Inventory) controls(ctx context.Context) error {
 			}
 		}
 	}
+	for _, set := range i.Sets {
+		i.generate(set)
+	}
 	for _, a := range i.Applications {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -41,7 +44,11 @@ func (i *Inventory) control(origin Origin) error {
 		}
 		i.Applications = append(i.Applications, &Application{Application: a, Origin: origin})
 	case argo.ApplicationSetKind:
-		i.Sets = append(i.Sets, &Set{Origin: origin, Namespace: o.Namespace, Name: o.Name})
+		set, err := argo.ParseSet(o)
+		if err != nil {
+			return err
+		}
+		i.Sets = append(i.Sets, &Set{Set: set, Origin: origin})
 	case argo.ProjectKind:
 		p, err := argo.ParseProject(o)
 		if err != nil {
@@ -50,6 +57,27 @@ func (i *Inventory) control(origin Origin) error {
 		i.Projects = append(i.Projects, &Project{Project: p, Origin: origin})
 	}
 	return nil
+}
+
+// generate adds the Applications of a set.
+func (i *Inventory) generate(set *Set) {
+	for _, g := range set.Spec.Generators {
+		if g.Git != nil {
+			if why := i.elsewhere(&argo.Source{RepoURL: g.Git.RepoURL}); why != "" {
+				set.Unanalysed = append(set.Unanalysed, "the git generator reads "+g.Git.RepoURL)
+				return
+			}
+		}
+	}
+	made, err := set.Applications(i.tree, i.Options.Clusters)
+	if err != nil {
+		set.Broken = err
+		return
+	}
+	set.Generated, set.Unanalysed = len(made.All), made.Unanalysed
+	for _, a := range made.All {
+		i.Applications = append(i.Applications, &Application{Application: a, Origin: set.Origin, Set: set.Metadata.Name})
+	}
 }
 
 // expand finds the objects of an Application.

@@ -111,10 +111,14 @@ type Inventory struct {
 
 // Set is an ApplicationSet of the tree.
 type Set struct {
+	*argo.Set
 	Origin
-	Namespace, Name string
-	// KeepsApplications says that the set does not delete an Application that it does not generate any more.
-	KeepsApplications bool
+	// Generated says how many Applications it generates.
+	Generated int
+	// Broken is why Argo CD generates nothing, and leaves the Applications as they are.
+	Broken error
+	// Unanalysed says of what is not known which Applications it makes.
+	Unanalysed []string
 }
 
 // Refused is one of Argo CD's resources that cannot be one.

@@ -114,3 +114,27 @@ func repositories(a *inventory.Application) string {
 	}
 	return text
 }
+
+// tree returns the changed Applications and all above them, in the order of their keys.
+func (s *simulation) tree(changes []Change) []Node {
+	nodes := make(map[object.Key][]object.Key)
+	var add func(key object.Key)
+	add = func(key object.Key) {
+		if _, ok := nodes[key]; ok {
+			return
+		}
+		definitions := slices.Concat(s.base.applications[key], s.head.applications[key])
+		nodes[key] = parentKeys(definitions)
+		for _, parent := range nodes[key] {
+			add(parent)
+		}
+	}
+	for _, c := range changes {
+		add(c.Application)
+	}
+	var tree []Node
+	for _, key := range sortedKeys(nodes) {
+		tree = append(tree, Node{key, nodes[key]})
+	}
+	return tree
+}

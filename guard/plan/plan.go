@@ -113,8 +113,16 @@ type Plan struct {
 	Head string `json:"head"`
 	// Changes are of those Applications of which something changes, the worst first.
 	Changes []Change `json:"changes"`
+	// Tree has the Applications of which something changes and those that define them.
+	Tree []Node `json:"tree"`
 	// Unanalysed says of which Applications the objects are not known, and why.
 	Unanalysed []string `json:"unanalysed,omitempty"`
+}
+
+// Node is an Application and those that define it.
+type Node struct {
+	Application object.Key   `json:"application"`
+	Parents     []object.Key `json:"parents,omitempty"`
 }
 
 // Options bound what a plan takes for state.
@@ -133,9 +141,15 @@ func Between(base, head *inventory.Inventory, o Options) *Plan {
 	s := newSimulation(base, head, o)
 	s.run()
 	p := &Plan{Base: base.Name, Head: head.Name, Changes: s.changes()}
+	p.Tree = s.tree(p.Changes)
 	for _, a := range s.head.apps() {
 		for _, why := range a.Unanalysed {
 			p.Unanalysed = append(p.Unanalysed, fmt.Sprintf("%s: %s", a.Key(), why))
+		}
+	}
+	for _, key := range sortedKeys(s.head.sets) {
+		for _, why := range s.head.sets[key].Unanalysed {
+			p.Unanalysed = append(p.Unanalysed, fmt.Sprintf("%s: %s", key, why))
 		}
 	}
 	slices.Sort(p.Unanalysed)

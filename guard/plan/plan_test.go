@@ -182,6 +182,22 @@ func TestWhatArgoCDDidIsWhatThePlanSays(t *testing.T) {
 	confirmed := base().and(files{path01 + "/all.yaml": strings.Replace(objects("app01", ""), "app01-db, namespace: app01}", "app01-db, namespace: app01, annotations: {argocd.argoproj.io/sync-options: Prune=confirm}}", 1)})
 	own := app{name: "app02-cluster01", path: path02 + "2", namespace: "app02"}
 	lives := base().and(files{"env/cluster01/argocd/yml/b.yaml": own.String()})
+	set := func(elements string, preserve bool) files {
+		return files{appFile: fmt.Sprintf(`apiVersion: argoproj.io/v1alpha1
+kind: ApplicationSet
+metadata: {name: apps, namespace: argocd}
+spec:
+  generators: [{list: {elements: [%s]}}]
+  syncPolicy: {preserveResourcesOnDeletion: %v}
+  template:
+    metadata: {name: '{{app}}-cluster01'}
+    spec:
+      project: app01-cluster01
+      source: {repoURL: "https://example.org/infra.git", path: 'env/cluster01/{{app}}/yml'}
+      destination: {server: "https://kubernetes.default.svc", namespace: '{{app}}'}
+      syncPolicy: {automated: {prune: true, selfHeal: true}}
+`, elements, preserve)}
+	}
 	narrow := project("app01-cluster01", "app02")
 	for _, c := range []struct {
 		name         string
@@ -213,6 +229,8 @@ func TestWhatArgoCDDidIsWhatThePlanSays(t *testing.T) {
 		{"23 app02 lives, FailOnSharedResource", lives, lives.and(files{appFile: app01.String() + "---\n" + app{name: wrong2.name, path: wrong2.path, namespace: "app02", options: ", FailOnSharedResource=true"}.String()}), all(plan.Kept)},
 		{"24 the project is narrowed with it", base(), base().and(files{appFile: "", projectFile: narrow}), all(plan.Deleted)},
 		{"25 the project was narrowed before", base().and(files{projectFile: narrow}), base().and(files{appFile: "", projectFile: narrow}), all(plan.Orphaned)},
+		{"26 an element leaves a set", base().and(set("{app: app01}, {app: app02}", false)), base().and(set("{app: app02}", false)), all(plan.Deleted)},
+		{"27 the set preserves", base().and(set("{app: app01}, {app: app02}", true)), base().and(set("{app: app02}", true)), all(plan.Orphaned)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, p := fates(t, c.before, c.head)

@@ -35,7 +35,7 @@ func newSide(i *inventory.Inventory) *side {
 	}
 	for _, set := range i.Sets {
 		if !beaten[set.Origin] {
-			s.sets[setKey(set.Namespace, set.Name)] = set
+			s.sets[setKey(set.Metadata.Namespace, set.Metadata.Name)] = set
 		}
 	}
 	return s

@@ -164,7 +164,13 @@ func (s *simulation) ownOfSet(key object.Key, before, heads []*inventory.Applica
 	if len(heads) > 0 {
 		return Untouched, ""
 	}
-	if h := s.head.sets[set]; h != nil && h.KeepsApplications {
+	switch h := s.head.sets[set]; {
+	case h == nil:
+	case h.Broken != nil:
+		return Kept, fmt.Sprintf("the ApplicationSet %s cannot generate: %v", b.Set, h.Broken)
+	case len(h.Unanalysed) > 0:
+		return Unknown, fmt.Sprintf("it is not known what the ApplicationSet %s generates: %s", b.Set, h.Unanalysed[0])
+	case h.KeepsApplications():
 		return Kept, fmt.Sprintf("the ApplicationSet %s does not generate it any more, and does not delete Applications", b.Set)
 	}
 	return Deleted, fmt.Sprintf("the ApplicationSet %s does not generate it any more", b.Set)

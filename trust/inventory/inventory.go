@@ -13,13 +13,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 )
 
 // page is how many objects are read at once.
 const page = 500
 
-// ExemptLabel on a namespace, with any value, has policy-controller admit its pods unseen.
+// ExemptLabel on a namespace, with any value, has policy-controller admit its pods unseen, as it is to be installed.
 const ExemptLabel = "policy.sigstore.dev/exclude"
 
 // Image is one that runs, or would.
@@ -71,7 +72,8 @@ func Read(ctx context.Context, client kubernetes.Interface) (*Deployed, error) {
 // reading is what has been read of a cluster.
 type reading struct {
 	client   kubernetes.Interface
-	exempt   map[string]bool // namespaces
+	seen     labels.Selector // of namespaces that policy-controller looks at
+	exempt   map[string]bool // namespaces that it does not
 	found    map[string]*Image
 	unpinned map[string]string
 }

@@ -2,11 +2,13 @@ package inventory_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -77,6 +79,38 @@ func TestWhatWouldMakePodsIsFoundToo(t *testing.T) {
 	want := "a 1 shop/web (Deployment) false; b 0 shop/db (StatefulSet) false; c 0 system/net (DaemonSet) true; d 0 shop/yearly (CronJob) false; e 1 system/unseen true; f 0 shop/waiting (Job) false"
 	if strings.Join(got, "; ") != want || len(d.Unpinned) != 0 {
 		t.Errorf("found %s, and without a digest %v", strings.Join(got, "; "), d.Unpinned)
+	}
+}
+
+// What policy-controller looks at is said by its webhook, which may exempt by other labels and by names.
+func TestNamespacesAreExemptAsTheWebhookSays(t *testing.T) {
+	image := "reg.example/app@sha256:" + strings.Repeat("a", 64)
+	expression := func(key string, op metav1.LabelSelectorOperator, values ...string) metav1.LabelSelectorRequirement {
+		return metav1.LabelSelectorRequirement{Key: key, Operator: op, Values: values}
+	}
+	named := metav1.ObjectMeta{Name: "policy.sigstore.dev"}
+	other := &metav1.LabelSelector{}
+	for _, c := range []struct {
+		selector *metav1.LabelSelector
+		labels   map[string]string
+		exempt   bool
+	}{
+		{&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{expression("kubernetes.io/metadata.name", metav1.LabelSelectorOpNotIn, "shop")}}, nil, true},
+		{&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{expression("webhooks.knative.dev/exclude", metav1.LabelSelectorOpDoesNotExist)}}, map[string]string{"webhooks.knative.dev/exclude": ""}, true},
+		{&metav1.LabelSelector{MatchLabels: map[string]string{"policy.sigstore.dev/include": "true"}}, nil, true},
+		{&metav1.LabelSelector{MatchLabels: map[string]string{"policy.sigstore.dev/include": "true"}}, map[string]string{"policy.sigstore.dev/include": "true"}, false},
+		{&metav1.LabelSelector{}, map[string]string{inventory.ExemptLabel: "true"}, false}, // the label means nothing to it
+	} {
+		all := map[string]string{"kubernetes.io/metadata.name": "shop"}
+		maps.Copy(all, c.labels)
+		d, err := inventory.Read(t.Context(), fake.NewClientset(pod("one", image), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: all}},
+			&admissionv1.ValidatingWebhookConfiguration{ObjectMeta: named, Webhooks: []admissionv1.ValidatingWebhook{{Name: "another", NamespaceSelector: other}, {Name: "policy.sigstore.dev", NamespaceSelector: c.selector}}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Images[0].Exempt != c.exempt {
+			t.Errorf("%v with %v: exempt is %v", c.selector, c.labels, d.Images[0].Exempt)
+		}
 	}
 }
 

@@ -317,7 +317,9 @@ func (r *Rotation) due(rec *Record) time.Time {
 		at = append(at, e.NotAfter)
 	}
 	if rec.Next() != nil {
-		at = append(at, r.activation(rec))
+		if !r.since().IsZero() { // else another process has it sign
+			at = append(at, r.activation(rec))
+		}
 	} else {
 		at = append(at, r.publication(rec))
 	}

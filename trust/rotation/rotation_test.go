@@ -247,6 +247,28 @@ func signing(t testing.TB) (*world, *rotation.Rotation) {
 	return w, r
 }
 
+func TestWhoServesNoListsLeavesItToOthersThatAKeySigns(t *testing.T) {
+	w := newWorld(t)
+	serves, signs := w.process(), w.idle()
+	w.step(signs)
+	w.clock = w.clock.Add(10 * w.timing.Lead())
+	rec, due := w.step(signs)
+	if rec.Active() != nil {
+		t.Errorf("the keys are %s", states(rec))
+	}
+	if !due.After(w.clock) {
+		t.Errorf("it looks again at %v, and it is %v", due, w.clock)
+	}
+	w.step(serves)
+	w.clock = w.clock.Add(w.timing.Lead())
+	if rec, _ = w.step(serves); rec.Active() == nil {
+		t.Errorf("the keys are %s", states(rec))
+	}
+	if _, err := w.sign(signs); err != nil {
+		t.Errorf("who serves no lists does not sign: %v", err)
+	}
+}
+
 func TestAHastenedKeyReplacesTheOldOneInOrder(t *testing.T) {
 	w, r := signing(t)
 	rec, err := w.idle().Hasten(t.Context())
