@@ -23,11 +23,12 @@ func init() { commands = append(commands, (*app).diffCommand) }
 // diff is the diff command with its flags.
 type diff struct {
 	*app
-	repository string
-	output     string
-	to         string
-	full       bool
-	limits     plan.Thresholds
+	repository  string
+	output      string
+	to          string
+	full        bool
+	cacheFolder string
+	limits      plan.Thresholds
 }
 
 func (a *app) diffCommand() *cobra.Command {
@@ -49,6 +50,7 @@ Exit codes: 0 nothing of error severity; 1 findings; 2 the command line is wrong
 	flags.StringVarP(&d.output, "output", "o", "text", "text, json, markdown or html")
 	flags.StringVar(&d.to, "to", "", "write to this file, and the summary to the terminal")
 	flags.BoolVar(&d.full, "full", false, "with the fate of each object")
+	flags.StringVar(&d.cacheFolder, "cache", "", "the folder that keeps what files have from run to run (default holdfast-guard in the user's cache folder)")
 	flags.IntVar(&d.limits.Objects, "max-deleted", 50, "how many objects a change may delete; 0 is any number")
 	flags.IntVar(&d.limits.Percent, "max-deleted-percent", 25, "how much of one Application a change may delete; 0 is all of it")
 	return cmd
@@ -136,8 +138,25 @@ func (d *diff) trees(ctx context.Context, revisions string) (base, head tree.Tre
 	return base, head, nil
 }
 
+// cache opens the cache in the user's folder for such things. Where there is none, only this run has one.
+func (d *diff) cache() (inventory.Cache, error) {
+	folder := d.cacheFolder
+	if folder == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return inventory.NewMemory(), nil
+		}
+		folder = filepath.Join(user, "holdfast-guard")
+	}
+	return inventory.OpenDisk(folder, nil)
+}
+
 func (d *diff) plan(ctx context.Context, base, head tree.Tree) (*report.Planned, error) {
-	options := inventory.Options{Cache: inventory.NewMemory()}
+	cache, err := d.cache()
+	if err != nil {
+		return nil, err
+	}
+	options := inventory.Options{Cache: cache}
 	before, err := inventory.Load(ctx, base, options)
 	if err != nil {
 		return nil, err
@@ -145,6 +164,11 @@ func (d *diff) plan(ctx context.Context, base, head tree.Tree) (*report.Planned,
 	after, err := inventory.Load(ctx, head, options)
 	if err != nil {
 		return nil, err
+	}
+	if disk, ok := cache.(*inventory.Disk); ok {
+		if err := disk.Save(); err != nil {
+			_, _ = fmt.Fprintf(d.Err, "%v; the next run reads everything again\n", err)
+		}
 	}
 	p := &report.Planned{Plan: plan.Between(before, after, plan.Options{})}
 	p.Findings = plan.Findings(p.Plan, before, after, d.limits)
