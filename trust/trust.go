@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,8 +42,10 @@ type Service struct {
 	// Rotation, when it is set, is given the rotation of the keys before it is used. It is for tests.
 	Rotation func(*rotation.Rotation)
 
-	rotation *rotation.Rotation
-	closers  []func() error
+	rotation   *rotation.Rotation
+	signer     *endpoint.Sign    // when it signs
+	registries *signature.Client // when it signs
+	closers    []func() error
 }
 
 // OpenRotation opens the keys and the record of them, for a command that changes them. The function ends what was opened.
@@ -147,17 +150,23 @@ func (s *Service) state() (state.Store, error) {
 	if c == nil {
 		return &state.File{Path: s.Settings.State.File}, nil
 	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = c.Kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	client, err := cluster(c.Kubeconfig)
 	if err != nil {
-		return nil, fmt.Errorf("finding the API server of the state: %w", err)
-	}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the state: %w", err)
 	}
 	return &state.ConfigMap{Client: client.CoreV1().ConfigMaps(c.Namespace), Name: c.Name}, nil
+}
+
+// cluster returns a client of the cluster of a kubeconfig file; without one, of the cluster that this process runs in.
+func cluster(kubeconfig string) (kubernetes.Interface, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the API server: %w", err)
+	}
+	config.UserAgent = "holdfast-trust"
+	return kubernetes.NewForConfig(config)
 }
 
 // Run serves until the context ends.
@@ -196,7 +205,17 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if s.Sign && s.Settings.SignListen != "" {
 		servers = append(servers, server{s.Settings.SignListen, private, true})
 	}
-	return s.serve(ctx, keeper, certificates, servers)
+	work := []func(context.Context){keeper.run}
+	job, err := s.resign()
+	if err != nil {
+		return err
+	}
+	if job != nil {
+		job.Register(registry)
+		admin.Handle("GET /v1/resign", job)
+		work = append(work, job.Run)
+	}
+	return s.serve(ctx, work, certificates, servers)
 }
 
 // addSign adds the signing endpoint.
@@ -244,6 +263,7 @@ func (s *Service) addSign(mux *http.ServeMux, registry *prometheus.Registry) (*a
 		e.Source = s.Settings.Sources[0]
 	}
 	e.Register(mux)
+	s.signer, s.registries = e, client
 	return certificates, nil
 }
 
@@ -254,8 +274,8 @@ type server struct {
 	tls     bool // when the service has a certificate
 }
 
-// serve listens at all addresses and keeps the keys until the context ends.
-func (s *Service) serve(ctx context.Context, keeper *keeper, certificates *access.Certificates, servers []server) error {
+// serve listens at all addresses and works until the context ends.
+func (s *Service) serve(ctx context.Context, work []func(context.Context), certificates *access.Certificates, servers []server) error {
 	var config *tls.Config
 	if s.Settings.TLS.Certificate != "" {
 		pair := &reloading{certificate: s.Settings.TLS.Certificate, key: s.Settings.TLS.Key}
@@ -282,9 +302,11 @@ func (s *Service) serve(ctx context.Context, keeper *keeper, certificates *acces
 	if s.Keys { // a process that serves no lists cannot know that clusters have one
 		s.rotation.Serve()
 	}
-	done := make(chan struct{})
+	var working sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
-	go func() { keeper.run(ctx); close(done) }()
+	for _, do := range work {
+		working.Go(func() { do(ctx) })
+	}
 	var err error
 	select {
 	case <-ctx.Done():
@@ -296,7 +318,7 @@ func (s *Service) serve(ctx context.Context, keeper *keeper, certificates *acces
 		err = errors.Join(err, h.Shutdown(stop))
 		cancel()
 	}
-	<-done
+	working.Wait()
 	return err
 }
 

@@ -42,13 +42,15 @@ type service struct {
 	stop     func()
 }
 
-func start(t testing.TB) *service {
+// start runs a service with more settings than those that all tests have.
+func start(t testing.TB, more ...string) *service {
 	t.Helper()
 	server := httptest.NewServer(registry.New(registry.Logger(discard)))
 	t.Cleanup(server.Close)
 	s := &service{TB: t, registry: strings.TrimPrefix(server.URL, "http://")}
 	dir := t.TempDir()
-	text := fmt.Sprintf("data: %s\nlisten: %s\nadmin-listen: 127.0.0.1:0\ntiming: {poll: 1s, slack: 1s}\nsources: [%s/signatures/of-others]\n", filepath.Join(dir, "data"), free(t), s.registry)
+	text := fmt.Sprintf("data: %s\nlisten: %s\nadmin-listen: %s\ntiming: {poll: 1s, slack: 1s}\nsources: [%s/signatures/of-others]\n", filepath.Join(dir, "data"), free(t), free(t), s.registry)
+	text += strings.ReplaceAll(strings.Join(more, ""), "REGISTRY", s.registry)
 	file := filepath.Join(dir, "trust.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -76,6 +78,8 @@ func start(t testing.TB) *service {
 	s.run()
 	return s
 }
+
+func (s *service) quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 var discard = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
 

@@ -1,4 +1,5 @@
-// Package commandline lets cobra read arguments as the programs that ours succeed accept them.
+// Package commandline is what the command lines of all wings share: it lets cobra read arguments as the programs that ours succeed accept them,
+// and tells a wrong command line from other failures.
 package commandline
 
 import (

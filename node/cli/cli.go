@@ -71,7 +71,7 @@ func New(o Options) *cobra.Command {
 	root.SetErr(a.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.completeFlags(cmd) }
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd: cmd, err: err} })
+	root.SetFlagErrorFunc(commandline.Usage)
 	return root
 }
 
@@ -130,27 +130,14 @@ func Main(ctx context.Context, o Options, args []string) int {
 	default:
 		_, _ = fmt.Fprintf(root.ErrOrStderr(), "Error: %v\n", err)
 	}
-	var usage *usageError
-	if errors.As(err, &usage) && root.Name() != "influx" {
+	if commandline.IsUsage(err) && root.Name() != "influx" {
 		return ExitUsage
 	}
 	return ExitFailed
 }
 
-// usageError tells that the command line was wrong.
-type usageError struct {
-	cmd *cobra.Command
-	err error
-}
-
-func (e *usageError) Error() string {
-	return fmt.Sprintf("%v\nRun '%s --help' for usage.", e.err, e.cmd.CommandPath())
-}
-
-func (e *usageError) Unwrap() error { return e.err }
-
 func usagef(cmd *cobra.Command, format string, args ...any) error {
-	return &usageError{cmd: cmd, err: fmt.Errorf(format, args...)}
+	return commandline.Usage(cmd, fmt.Errorf(format, args...))
 }
 
 // silentError makes the exit code 1 where the command has already said all there is to say.

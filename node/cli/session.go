@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/node/cli/client"
 	"github.com/holdfast-telemetry/holdfast/node/cli/profile"
 )
@@ -123,7 +124,7 @@ func (a *app) open(cmd *cobra.Command, conn *connection, p printer) (*session, e
 	}
 	c, err := client.New(o)
 	if err != nil {
-		return nil, &usageError{cmd: cmd, err: err}
+		return nil, commandline.Usage(cmd, err)
 	}
 	p.out = a.Out
 	s := &session{app: a, printer: p, client: c, configs: configs, profile: active, cmd: cmd}

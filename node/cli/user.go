@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/node/cli/client"
 )
 
@@ -137,7 +138,7 @@ func (s *session) findUser(ctx context.Context, id, name string) (string, error)
 	case id != "":
 		return id, nil
 	case name == "":
-		return "", &usageError{cmd: s.cmd, err: errors.New("must specify user ID or user name: give --id or --name")}
+		return "", commandline.Usage(s.cmd, errors.New("must specify user ID or user name: give --id or --name"))
 	}
 	users, err := s.client.Users(ctx, name, "")
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/operator/agent"
 	"github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
 	"github.com/holdfast-telemetry/holdfast/operator/class"
@@ -83,7 +84,7 @@ func (a *app) checkerCommand() *cobra.Command {
 	cmd.Flags().StringVar(&path, "agent", "telegraf", "`path` of the agent")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if socket == "" {
-			return &usageError{cmd, errors.New("--socket is needed")}
+			return commandline.Usage(cmd, errors.New("--socket is needed"))
 		}
 		l, err := agent.Listen(socket)
 		if err != nil {

@@ -44,7 +44,7 @@ func Main(ctx context.Context, o Options, args []string) int {
 	root.SetOut(o.Out)
 	root.SetErr(o.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
+	root.SetFlagErrorFunc(commandline.Usage)
 	root.SetArgs(commandline.Normalise(root, args))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -54,37 +54,17 @@ func Main(ctx context.Context, o Options, args []string) int {
 	if !errors.As(err, &silent) {
 		_, _ = fmt.Fprintf(o.Err, "Error: %v\n", err)
 	}
-	var usage *usageError
-	if errors.As(err, &usage) {
+	if commandline.IsUsage(err) {
 		return ExitUsage
 	}
 	return ExitFailed
 }
 
-// usageError tells that the command line was wrong.
-type usageError struct {
-	cmd *cobra.Command
-	err error
-}
-
-func (e *usageError) Error() string {
-	return fmt.Sprintf("%v\nRun '%s --help' for usage.", e.err, e.cmd.CommandPath())
-}
-
-func (e *usageError) Unwrap() error { return e.err }
-
 // silentError makes the exit code 1 where the command has already said all there is to say.
 type silentError struct{ error }
 
 // arguments checks the number of arguments.
-func arguments(least, most int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) < least || len(args) > most {
-			return &usageError{cmd, fmt.Errorf("%q does not take %d arguments: %q", cmd.CommandPath(), len(args), args)}
-		}
-		return nil
-	}
-}
+var arguments = commandline.Arguments
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Print the build", Args: arguments(0, 0), RunE: func(*cobra.Command, []string) error {

@@ -16,6 +16,7 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/operator/agent"
 	"github.com/holdfast-telemetry/holdfast/operator/class"
 	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
@@ -64,7 +65,7 @@ func (a *app) preview(cmd *cobra.Command, p *preview) error {
 		errs = append(errs, fmt.Errorf("-o %q is not understood: it is text, patch, pod or json", p.output))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return &usageError{cmd, err}
+		return commandline.Usage(cmd, err)
 	}
 	for _, note := range notes {
 		_, _ = fmt.Fprintf(a.Err, "Warning: %s\n", note)

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/operator"
 	"github.com/holdfast-telemetry/holdfast/operator/annotation"
 	"github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
@@ -53,7 +54,7 @@ It runs in a cluster; see docs/operator. The flags of telegraf-operator are take
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o, notes, err := f.options(a.Err)
 		if err != nil {
-			return &usageError{cmd, err}
+			return commandline.Usage(cmd, err)
 		}
 		for _, note := range notes {
 			o.Logger.Warn(note)

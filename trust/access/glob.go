@@ -203,6 +203,27 @@ func parseRepositories(text string, claims bool) (glob, error) {
 	return g, nil
 }
 
+// Repositories are patterns for repositories, as those of rules are.
+type Repositories []glob
+
+// ParseRepositories reads patterns. Claims are errors in them.
+func ParseRepositories(patterns []string) (Repositories, error) {
+	var all Repositories
+	for _, text := range patterns {
+		g, err := parseRepositories(text, false)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, g)
+	}
+	return all, nil
+}
+
+// Match says whether one of the patterns is for a repository, which is named as ParseRepository names it.
+func (r Repositories) Match(repository string) bool {
+	return slices.ContainsFunc(r, func(g glob) bool { return g.match(repository) })
+}
+
 // firstBad finds a byte that no repository has; in a piece that may belong to the registry, the registry's bytes are good.
 func firstBad(text string, registry bool) (byte, bool) {
 	for i := range len(text) {

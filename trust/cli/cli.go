@@ -54,17 +54,16 @@ func Main(ctx context.Context, o Options, args []string) int {
 	root.SetOut(o.Out)
 	root.SetErr(o.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
+	root.SetFlagErrorFunc(commandline.Usage)
 	root.SetArgs(commandline.Normalise(root, args))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return ExitDone
 	}
 	_, _ = fmt.Fprintf(o.Err, "Error: %v\n", err)
-	var usage *usageError
 	var unknown *unknownError
 	switch {
-	case errors.As(err, &usage):
+	case commandline.IsUsage(err):
 		return ExitUsage
 	case errors.As(err, &unknown):
 		return ExitUnknown
@@ -72,32 +71,13 @@ func Main(ctx context.Context, o Options, args []string) int {
 	return ExitFailed
 }
 
-// usageError tells that the command line was wrong.
-type usageError struct {
-	cmd *cobra.Command
-	err error
-}
-
-func (e *usageError) Error() string {
-	return fmt.Sprintf("%v\nRun '%s --help' for usage.", e.err, e.cmd.CommandPath())
-}
-
-func (e *usageError) Unwrap() error { return e.err }
-
 // unknownError tells that something could not be found out.
 type unknownError struct{ error }
 
 func (e *unknownError) Unwrap() error { return e.error }
 
 // arguments checks the number of arguments.
-func arguments(least, most int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) < least || len(args) > most {
-			return &usageError{cmd, fmt.Errorf("%q does not take %d arguments: %q", cmd.CommandPath(), len(args), args)}
-		}
-		return nil
-	}
-}
+var arguments = commandline.Arguments
 
 // many is a number of arguments without a bound.
 const many = 1 << 20

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/record"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/trust/key"
 	"github.com/holdfast-telemetry/holdfast/trust/policy"
 	"github.com/holdfast-telemetry/holdfast/trust/selftest"
@@ -41,15 +43,32 @@ func clusterConfig(kubeconfig string) (*rest.Config, error) {
 
 // selftestFlags are the images and the namespace of the self-test.
 type selftestFlags struct {
-	namespace, good, bad string
-	settle               time.Duration
+	namespace, repository, good, bad string
+	settle                           time.Duration
 }
 
 func (f *selftestFlags) add(cmd *cobra.Command, prefix string) {
 	cmd.Flags().StringVar(&f.namespace, prefix+"namespace", "holdfast-selftest", "namespace of the self-test's dry runs, for which the policy holds")
+	cmd.Flags().StringVar(&f.repository, prefix+"repository", "", "the repository in which the service keeps the images of the self-test (selftest.repository in its configuration), in place of the next two")
 	cmd.Flags().StringVar(&f.good, prefix+"good", "", "an image, by digest, that a listed key signed")
 	cmd.Flags().StringVar(&f.bad, prefix+"bad", "", "an image, by digest, that only another key signed")
 	cmd.Flags().DurationVar(&f.settle, prefix+"settle", 15*time.Second, "how long a policy may take to be in force")
+}
+
+// complete finds the images of a repository.
+func (f *selftestFlags) complete(cmd *cobra.Command) error {
+	if f.repository == "" {
+		return nil
+	}
+	if f.good != "" || f.bad != "" {
+		return commandline.Usage(cmd, errors.New("the images of the self-test are named by a repository, or one by one, and not by both"))
+	}
+	repository, err := name.NewRepository(f.repository)
+	if err != nil {
+		return commandline.Usage(cmd, err)
+	}
+	f.good, f.bad, err = selftest.References(repository)
+	return err
 }
 
 func (f *selftestFlags) test(client kubernetes.Interface) *selftest.Test {
@@ -63,9 +82,13 @@ func (a *app) selftestCommand() *cobra.Command {
 		Long: "Ask a cluster, by dry runs, whether it refuses what it must and admits what it should. It ends with 1 when it does not, and with 3 when that could not be found out."}
 	f.add(cmd, "")
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "how to reach the cluster")
-	_ = cmd.MarkFlagRequired("good")
-	_ = cmd.MarkFlagRequired("bad")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := f.complete(cmd); err != nil {
+			return err
+		}
+		if f.good == "" || f.bad == "" {
+			return commandline.Usage(cmd, errors.New("--repository, or --good and --bad, are wanted"))
+		}
 		config, err := clusterConfig(kubeconfig)
 		if err != nil {
 			return &unknownError{err}
@@ -83,6 +106,16 @@ func (a *app) selftestCommand() *cobra.Command {
 		}
 		return err
 	}
+	images := &cobra.Command{Use: "images REPOSITORY", Short: "Print the images that the service keeps in a repository: the one that is signed, and the one that is not", Args: arguments(1, 1)}
+	images.RunE = func(cmd *cobra.Command, args []string) error {
+		named := selftestFlags{repository: args[0]}
+		if err := named.complete(cmd); err != nil {
+			return err
+		}
+		a.printf("%s\n%s\n", named.good, named.bad)
+		return nil
+	}
+	cmd.AddCommand(images)
 	return cmd
 }
 
@@ -118,7 +151,12 @@ func (a *app) syncCommand() *cobra.Command {
 	f.test.add(cmd, "selftest-")
 	_ = cmd.MarkFlagRequired("keys")
 	_ = cmd.MarkFlagRequired("pin")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.sync(cmd.Context(), f) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := f.test.complete(cmd); err != nil {
+			return err
+		}
+		return a.sync(cmd.Context(), f)
+	}
 	return cmd
 }
 
@@ -160,7 +198,7 @@ func (a *app) sync(ctx context.Context, f syncFlags) error {
 	if f.test.good != "" && f.test.bad != "" {
 		agent.Selftest = f.test.test(client).Run
 	} else {
-		logger.Warn("there is no self-test: name its images by --selftest-good and --selftest-bad")
+		logger.Warn("there is no self-test: name its images by --selftest-repository, or by --selftest-good and --selftest-bad")
 	}
 	if f.once {
 		return agent.Once(ctx)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/trust/key"
 	"github.com/holdfast-telemetry/holdfast/trust/keylist"
 	"github.com/holdfast-telemetry/holdfast/trust/signature"
@@ -30,7 +31,7 @@ func (a *app) collectCommand() *cobra.Command {
 		for _, arg := range args {
 			r, err := name.NewRepository(arg)
 			if err != nil {
-				return &usageError{cmd, err}
+				return commandline.Usage(cmd, err)
 			}
 			repositories = append(repositories, r)
 		}

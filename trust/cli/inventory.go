@@ -20,7 +20,7 @@ import (
 
 // deployed reads what runs in the clusters of kubeconfig files.
 func deployed(ctx context.Context, kubeconfigs []string) (all []inventory.Image, unpinned []string, err error) {
-	seen := map[string]bool{}
+	seen := map[string]int{}
 	for _, file := range kubeconfigs {
 		config, err := clusterConfig(file)
 		if err != nil {
@@ -35,9 +35,15 @@ func deployed(ctx context.Context, kubeconfigs []string) (all []inventory.Image,
 			return nil, nil, fmt.Errorf("%s: %w", file, err)
 		}
 		for _, i := range d.Images {
-			if !seen[i.Reference] {
-				seen[i.Reference] = true
+			at, known := seen[i.Reference]
+			if !known {
+				seen[i.Reference] = len(all)
 				all = append(all, i)
+				continue
+			}
+			all[at].Pods += i.Pods
+			if all[at].Exempt && !i.Exempt {
+				all[at].Exempt, all[at].First = false, i.First
 			}
 		}
 		unpinned = append(unpinned, d.Unpinned...)
@@ -83,6 +89,10 @@ func (a *app) inventoryCommand() *cobra.Command {
 func (a *app) inventory(ctx context.Context, r *signature.Reader, l *keylist.List, images []inventory.Image, within time.Duration) error {
 	ending, unknown := 0, error(nil)
 	for _, i := range images {
+		if i.Exempt {
+			a.printf("exempt  %s: %d pods, such as %s, are admitted unseen\n", i.Reference, i.Pods, i.First)
+			continue
+		}
 		by, until, err := admitted(ctx, r, l, i.Reference)
 		switch {
 		case errors.Is(err, signature.ErrNotSigned):
@@ -113,41 +123,18 @@ func admitted(ctx context.Context, r *signature.Reader, l *keylist.List, referen
 	if err != nil {
 		return by, until, err
 	}
-	var keys []key.Public
+	v := &inventory.Verifier{Reader: r}
 	for _, k := range l.Usable(time.Now()) {
-		keys = append(keys, key.Public{ID: k.ID, Key: k.Public})
+		v.Keys = append(v.Keys, inventory.Key{Public: key.Public{ID: k.ID, Key: k.Public}, NotAfter: k.NotAfter})
 	}
-	places := make([]name.Repository, 1) // the image's own
 	for _, s := range l.Sources {
 		place, err := name.NewRepository(s)
 		if err != nil {
 			return by, until, err
 		}
-		places = append(places, place)
+		v.Sources = append(v.Sources, place)
 	}
-	var failed error
-	for _, into := range places {
-		report, err := r.Read(ctx, signature.Target{Image: image, Into: into}, keys)
-		if err == nil {
-			err = report.Err()
-		}
-		if err != nil {
-			// What could not be found out weighs more than that there is no signature elsewhere.
-			if failed == nil || errors.Is(failed, signature.ErrNotSigned) {
-				failed = err
-			}
-			continue
-		}
-		for _, k := range l.Keys {
-			if _, ok := report.By(k.ID); ok && k.NotAfter.After(until) {
-				by, until = k.ID, k.NotAfter
-			}
-		}
-	}
-	if by.Version > 0 {
-		return by, until, nil
-	}
-	return by, until, failed
+	return v.Until(ctx, image, true)
 }
 
 // referencesIn reads a file with an image on each line; empty lines and those that begin with # are left out.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/trust/access"
 	"github.com/holdfast-telemetry/holdfast/trust/key"
 	"github.com/holdfast-telemetry/holdfast/trust/keylist"
@@ -31,7 +32,7 @@ func (a *app) recoverCommand() *cobra.Command {
 	cmd.Flags().StringSliceVar(&credentials, "rotate-credentials", nil, "tokens of CI that are replaced at once; the new ones are printed")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if orderly == now {
-			return &usageError{cmd, errors.New("one of --orderly and --revoke-now is wanted")}
+			return commandline.Usage(cmd, errors.New("one of --orderly and --revoke-now is wanted"))
 		}
 		theirs, ours, problems, err := w.find(cmd.Context(), a, args)
 		if err != nil {

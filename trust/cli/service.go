@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/trust"
 	"github.com/holdfast-telemetry/holdfast/trust/access"
 	"github.com/holdfast-telemetry/holdfast/trust/audit"
@@ -25,7 +26,7 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd.Flags().StringVar(&only, "only", "", "serve one endpoint: keys or sign")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if only != "" && only != "keys" && only != "sign" {
-			return &usageError{cmd, fmt.Errorf("--only is %q: keys or sign is wanted", only)}
+			return commandline.Usage(cmd, fmt.Errorf("--only is %q: keys or sign is wanted", only))
 		}
 		s, err := a.settings()
 		if err != nil {
@@ -33,7 +34,7 @@ func (a *app) serveCommand() *cobra.Command {
 		}
 		logger, err := a.logger()
 		if err != nil {
-			return &usageError{cmd, err}
+			return commandline.Usage(cmd, err)
 		}
 		return (&trust.Service{Settings: s, Keys: only != "sign", Sign: only != "keys", Logger: logger, Rotation: a.Rotation}).Run(cmd.Context())
 	}
@@ -88,7 +89,7 @@ func (a *app) keysCommand() *cobra.Command {
 			for _, arg := range args {
 				id, err := key.ParseID(arg)
 				if err != nil {
-					return &usageError{cmd, err}
+					return commandline.Usage(cmd, err)
 				}
 				ids = append(ids, id)
 			}
@@ -131,13 +132,13 @@ func (a *app) keysCommand() *cobra.Command {
 		return a.keys(func(r *rotation.Rotation) error { return a.pin(cmd.Context(), r, next) })
 	}}
 	pin.Flags().BoolVar(&next, "next", false, "print the version after the one that signs lists, which is made when it is not there: pin it beside the other, then relist")
-	relist := &cobra.Command{Use: "relist [VERSION]", Short: "Have another version of the list key sign the lists, by default the one that pin --next printed; clusters must have pinned it", Args: arguments(0, 1),
+	relist := &cobra.Command{Use: "relist [VERSION]", Short: "Have another version of the list key sign the lists, by default the one that pin --next printed; clusters must have pinned it", Args: commandline.Arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			version := 0
 			if len(args) > 0 {
 				var err error
 				if version, err = strconv.Atoi(args[0]); err != nil || version < 1 {
-					return &usageError{cmd, fmt.Errorf("%q is no version", args[0])}
+					return commandline.Usage(cmd, fmt.Errorf("%q is no version", args[0]))
 				}
 			}
 			return a.keys(func(r *rotation.Rotation) error {
@@ -260,7 +261,7 @@ func (a *app) auditCommand() *cobra.Command {
 			for _, arg := range args {
 				h, err := audit.ParseHead(arg)
 				if err != nil {
-					return &usageError{cmd, err}
+					return commandline.Usage(cmd, err)
 				}
 				heads = append(heads, h)
 			}

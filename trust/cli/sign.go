@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/trust/client"
 	"github.com/holdfast-telemetry/holdfast/trust/endpoint"
 	"github.com/holdfast-telemetry/holdfast/trust/images"
@@ -189,7 +190,7 @@ func (a *app) resignCommand() *cobra.Command {
 			return err
 		}
 		if len(theirs)+len(ours) == 0 {
-			return errors.Join(&usageError{cmd, errors.New("there is nothing to sign: give --images, --deployed, --kubeconfig, or images")}, problems)
+			return errors.Join(commandline.Usage(cmd, errors.New("there is nothing to sign: give --images, --deployed, --kubeconfig, or images")), problems)
 		}
 		if dry {
 			for _, i := range theirs {

@@ -32,6 +32,8 @@ type Client struct {
 	// Batch is how many images one request names, and Parallel how many requests are under way at once: a registry that waits for its disk
 	// takes more signatures the more it is given at a time.
 	Batch, Parallel int
+	// Wait is the time before the second attempt; it doubles with each.
+	Wait time.Duration
 }
 
 // maxAnswer bounds an answer, in bytes.
@@ -54,7 +56,7 @@ func New(address string, token func() (string, error), ca []byte, certificate *t
 	if certificate != nil {
 		config.Certificates = []tls.Certificate{*certificate}
 	}
-	return &Client{url: strings.TrimSuffix(address, "/") + "/v1/sign", token: token, Attempts: 6, Batch: 50, Parallel: 4, http: &http.Client{
+	return &Client{url: strings.TrimSuffix(address, "/") + "/v1/sign", token: token, Attempts: 6, Wait: time.Second, Batch: 50, Parallel: 4, http: &http.Client{
 		Timeout:       5 * time.Minute,
 		Transport:     &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 16},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a token goes where it was meant for
@@ -126,11 +128,14 @@ func (c *Client) batch(ctx context.Context, request endpoint.Request) (*endpoint
 	if err != nil {
 		return nil, err
 	}
-	wait := time.Second
+	wait := c.Wait
 	for attempt := 1; ; attempt++ {
 		a, again, err := c.ask(ctx, body)
-		if err == nil || again < 0 || attempt >= c.Attempts {
-			return a, err
+		if err == nil {
+			return a, answers(a, request.Images)
+		}
+		if again < 0 || attempt >= c.Attempts {
+			return nil, err
 		}
 		select {
 		case <-ctx.Done():
@@ -139,6 +144,19 @@ func (c *Client) batch(ctx context.Context, request endpoint.Request) (*endpoint
 		}
 		wait *= 2
 	}
+}
+
+// answers says whether an answer has a result for each image, in their order: what has none was not signed, whoever answers.
+func answers(a *endpoint.Answer, images []string) error {
+	if len(a.Results) != len(images) {
+		return fmt.Errorf("the signing service answers for %d images, and was asked for %d (request %s)", len(a.Results), len(images), a.Request)
+	}
+	for i, r := range a.Results {
+		if r.Image != images[i] {
+			return fmt.Errorf("the signing service answers for %.300q, and was asked for %s (request %s)", r.Image, images[i], a.Request)
+		}
+	}
+	return nil
 }
 
 // ask asks once. A failure is worth another attempt after a time that is not negative.
@@ -161,9 +179,12 @@ func (c *Client) ask(ctx context.Context, body []byte) (*endpoint.Answer, time.D
 		return nil, 0, fmt.Errorf("asking the signing service: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return nil, 0, fmt.Errorf("asking the signing service: %w", err)
+	}
+	if len(raw) > maxAnswer {
+		return nil, -1, fmt.Errorf("%s answers with more than %d bytes, and not as a signing service does", c.url, maxAnswer)
 	}
 	var a endpoint.Answer
 	if err := json.Unmarshal(raw, &a); err != nil || len(a.Results) == 0 && a.Error == "" {

@@ -164,14 +164,8 @@ func (s *Sign) log(entry audit.Entry) bool {
 
 // image signs one.
 func (s *Sign) image(ctx context.Context, entry audit.Entry, who access.Identity, req *Request, reference string) Result {
-	result := Result{Image: reference}
 	fail := func(status int, outcome, client string, cause error) Result {
-		entry.Outcome, entry.Reason = outcome, cause.Error()
-		if !s.log(entry) {
-			status, client = http.StatusServiceUnavailable, noLog
-		}
-		result.Error, result.status = client, status
-		return result
+		return s.failed(entry, reference, status, outcome, client, cause)
 	}
 	image, err := access.ParseImage(reference)
 	if err != nil {
@@ -187,13 +181,51 @@ func (s *Sign) image(ctx context.Context, entry audit.Entry, who access.Identity
 		return fail(http.StatusForbidden, audit.Refused, client, err)
 	}
 	entry.Who.Rule = decision.Rule
-	target, err := s.target(image, req.ThirdParty)
+	fresh := s.Fresh
+	if req.Force {
+		fresh = 0
+	}
+	result := s.signed(ctx, entry, image, req.ThirdParty, fresh)
+	result.Image = reference
+	return result
+}
+
+// Renew signs an image that the service itself wants to go on running, in the name of who is given. No rule is asked. A signature by the
+// present key that is younger than fresh stays as it is. What cannot be signed is in the result.
+func (s *Sign) Renew(ctx context.Context, who audit.Who, reference string, thirdParty bool, fresh time.Duration) Result {
+	entry := audit.Entry{Request: requestID(), Who: who, What: audit.What{Action: "resign"}}
+	image, err := access.ParseImage(reference)
+	if err != nil {
+		return s.failed(entry, reference, http.StatusBadRequest, audit.Refused, err.Error(), err)
+	}
+	entry.What.Repository, entry.What.Digest = image.Repository, image.Digest
+	result := s.signed(ctx, entry, image, thirdParty, fresh)
+	result.Image = reference
+	return result
+}
+
+// failed is the result of an image that was not signed, once that is in the log.
+func (s *Sign) failed(entry audit.Entry, reference string, status int, outcome, client string, cause error) Result {
+	entry.Outcome, entry.Reason = outcome, cause.Error()
+	if !s.log(entry) {
+		status, client = http.StatusServiceUnavailable, noLog
+	}
+	return Result{Image: reference, Error: client, status: status}
+}
+
+// signed signs an image that may be signed.
+func (s *Sign) signed(ctx context.Context, entry audit.Entry, image access.Image, thirdParty bool, fresh time.Duration) Result {
+	result := Result{Image: image.Repository + "@" + image.Digest}
+	fail := func(status int, outcome, client string, cause error) Result {
+		return s.failed(entry, result.Image, status, outcome, client, cause)
+	}
+	target, err := s.target(image, thirdParty)
 	if err != nil {
 		return fail(http.StatusBadRequest, audit.Refused, err.Error(), err)
 	}
-	done, by, err := s.write(ctx, &entry, target, req.Force)
+	done, by, err := s.write(ctx, &entry, target, fresh)
 	if errors.Is(err, rotation.ErrChanged) { // in the moment between the choice of the key and its use, in which nothing was signed
-		done, by, err = s.write(ctx, &entry, target, req.Force)
+		done, by, err = s.write(ctx, &entry, target, fresh)
 	}
 	none := &noKeyError{}
 	switch {
@@ -217,14 +249,12 @@ func (e *noKeyError) Error() string { return "no key signs now: " + e.error.Erro
 func (e *noKeyError) Unwrap() error { return e.error }
 
 // write has the present key sign, and says which it was.
-func (s *Sign) write(ctx context.Context, entry *audit.Entry, target signature.Target, force bool) (signature.Result, *rotation.Signer, error) {
+func (s *Sign) write(ctx context.Context, entry *audit.Entry, target signature.Target, fresh time.Duration) (signature.Result, *rotation.Signer, error) {
 	order, err := s.order(ctx, entry)
 	if err != nil {
 		return signature.Result{}, nil, &noKeyError{err}
 	}
-	if force {
-		order.Fresh = 0
-	}
+	order.Fresh = fresh
 	done, err := s.Writer.Write(ctx, target, order.Order)
 	return done, order.by, err
 }
@@ -267,7 +297,7 @@ func (s *Sign) order(ctx context.Context, entry *audit.Entry) (*order, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &order{Order: signature.Order{Key: public, Fresh: s.Fresh}, by: by}
+	o := &order{Order: signature.Order{Key: public}, by: by}
 	for _, e := range rec.Keys {
 		if p, err := e.Public(); err == nil && e.State == keylist.Retiring {
 			o.Keep = append(o.Keep, p)

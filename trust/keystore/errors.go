@@ -37,7 +37,7 @@ func (e *PermissionError) Error() string {
 // private says whether a file or folder is this account's, and for no one else as far as the bits of deny tell.
 func private(path string, info fs.FileInfo, deny fs.FileMode) error {
 	mode := info.Mode().Perm()
-	if mode&deny != 0 {
+	if modes && mode&deny != 0 {
 		return &PermissionError{path, mode, fmt.Sprintf("it is open to other accounts; chmod %04o mends that, but who read it until now may have it", mode&^deny)}
 	}
 	if uid, self, ok := owner(info); ok && uid != self {

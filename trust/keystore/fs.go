@@ -45,7 +45,7 @@ type osFS struct{}
 func (osFS) Mkdir(dir string) error                { return os.Mkdir(dir, dirPerm) }
 func (osFS) Stat(path string) (fs.FileInfo, error) { return os.Stat(path) }
 func (osFS) Remove(path string) error              { return os.Remove(path) }
-func (osFS) Rename(path, newPath string) error     { return os.Rename(path, newPath) }
+func (osFS) Rename(path, newPath string) error     { return rename(path, newPath) }
 
 func (osFS) List(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
@@ -77,21 +77,14 @@ func (osFS) Create(path string) (File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePerm)
 }
 
-func (osFS) SyncDir(dir string) error {
-	folder, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = folder.Close() }()
-	return folder.Sync()
-}
+func (osFS) SyncDir(dir string) error { return syncDir(dir) }
 
 func (osFS) Lock(ctx context.Context, path string) (func(), error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, filePerm)
 	if err != nil {
 		return nil, err
 	}
-	// flock cannot wait for a context, so it is asked again and again.
+	// No system's lock can be waited for together with a context, so it is asked again and again.
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		held, err := tryLock(file)
 		if held {

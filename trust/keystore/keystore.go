@@ -24,8 +24,8 @@
 // store is in use. Retire drops private halves from the file. Copies that were made before still hold them, and so may blocks of the
 // disk that are not yet written over; they open with the secret of their time, also after Rewrap. Destroy old backups, too.
 //
-// The lock is flock's: put no folder on a network file system whose flock does not reach other machines. Where there is no flock
-// (Windows), nothing can be changed.
+// The lock is flock's, or LockFileEx's on Windows: put no folder on a network file system whose locks do not reach other machines. On Windows
+// it does not look at who may read the files: give the folder an access list for the account of the service alone.
 package keystore
 
 import (

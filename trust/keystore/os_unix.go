@@ -14,6 +14,9 @@ const noFollow = syscall.O_NOFOLLOW | nonBlock
 
 const nonBlock = syscall.O_NONBLOCK
 
+// modes says that the mode of a file tells who may read it.
+const modes = true
+
 // tryLock takes the lock unless it is held. It is given back when the file is closed, also by the end of the process.
 func tryLock(file *os.File) (bool, error) {
 	for {
@@ -28,6 +31,17 @@ func tryLock(file *os.File) (bool, error) {
 		}
 	}
 }
+
+// syncDir makes the making, renaming and removing of a folder's files durable.
+func syncDir(dir string) error {
+	folder, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
+
+func rename(path, newPath string) error { return os.Rename(path, newPath) }
 
 // owner returns the account that a file belongs to and the one of this process.
 func owner(info fs.FileInfo) (uid, self int, ok bool) {

@@ -125,7 +125,7 @@ func readSecret(path string, limit int64, deny fs.FileMode) ([]byte, error) {
 	}
 	if deny == 0o077 {
 		err = private(path, info, deny)
-	} else if info.Mode().Perm()&deny != 0 {
+	} else if modes && info.Mode().Perm()&deny != 0 {
 		err = &PermissionError{path, info.Mode().Perm(), "it is open to other accounts"}
 	}
 	if err != nil {

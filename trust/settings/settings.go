@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/holdfast-telemetry/holdfast/internal/nearest"
+	"github.com/holdfast-telemetry/holdfast/trust/access"
 	"github.com/holdfast-telemetry/holdfast/trust/key"
 	"github.com/holdfast-telemetry/holdfast/trust/keylist"
 	"github.com/holdfast-telemetry/holdfast/trust/rotation"
@@ -43,6 +44,8 @@ type Settings struct {
 	Access      Access   `yaml:"access"`
 	Audit       Audit    `yaml:"audit"`
 	Registry    Registry `yaml:"registry"`
+	Resign      *Resign  `yaml:"resign"`
+	Selftest    Selftest `yaml:"selftest"`
 }
 
 // TLS is how the service proves who it is. Without it, it listens on the loopback only.
@@ -181,7 +184,12 @@ func Read(file, data string) (*Settings, error) {
 		s.Data, dir = data, "."
 	}
 	s.complete(dir)
-	return s, s.Check()
+	if err := s.Check(); err != nil && file != "" {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	} else if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Parse reads the text of a file.
@@ -204,7 +212,7 @@ func Parse(text []byte) (*Settings, error) {
 // fields are the names of all fields, to find the one that was meant.
 var fields = strings.Fields("data listen sign-listen admin-listen tls certificate key client-ca keys images list folder vault path passphrase-file key-file credential " +
 	"address namespace ca mount token-file token-env kubernetes approle role jwt-file role-id-file secret-id-file state file config-map name kubeconfig timing active " +
-	"lifetime poll slack resign sources access rules tokens audit registry plain")
+	"lifetime poll slack resign sources access rules tokens audit registry plain every repositories deployed in-cluster selftest repository")
 
 var unknown = regexp.MustCompile(`field (\S+) not found in type \S+`)
 
@@ -251,6 +259,17 @@ func (s *Settings) complete(dir string) {
 	}
 	if c := s.State.ConfigMap; c != nil {
 		paths = append(paths, &c.Kubeconfig)
+	}
+	if r := s.Resign; r != nil {
+		if r.Every == 0 {
+			r.Every = min(defaultEvery, Duration(s.Rotation().Resign))
+		}
+		for i := range r.Images {
+			paths = append(paths, &r.Images[i])
+		}
+		for i := range r.Deployed {
+			paths = append(paths, &r.Deployed[i].Kubeconfig, &r.Deployed[i].Path)
+		}
 	}
 	for _, p := range paths {
 		within(p)
@@ -326,6 +345,12 @@ func (s *Settings) Check() error {
 	for _, source := range s.Sources {
 		if err := keylist.CheckSource(source); err != nil {
 			fail("sources: %w", err)
+		}
+	}
+	s.checkResign(fail)
+	if r := s.Selftest.Repository; r != "" {
+		if _, err := access.ParseRepository(r); err != nil {
+			fail("selftest.repository: %w", err)
 		}
 	}
 	t := s.Rotation()
