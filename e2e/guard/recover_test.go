@@ -46,7 +46,7 @@ func TestAnEnvironmentComesBackOnItsOwnSixtyVolumesInOrder(t *testing.T) {
 	if out := e.recover(4); !strings.Contains(out, "git/mended") {
 		t.Errorf("controllers come back without a question:\n%s", out)
 	}
-	e.answer("git/mended", "yes")
+	e.answer("git/mended", "mended")
 	e.answer("sync/argocd/production", "sync-and-prune")
 	e.recover(0)
 	took := time.Since(begin)

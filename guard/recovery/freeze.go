@@ -181,7 +181,7 @@ func (b *builder) reconcile() {
 	}
 	q := b.ask(Question{ID: "git/mended", Ask: "Has the change that did this been reverted in what Argo CD reads?", Before: "p10/confirm/git",
 		Facts:   []string{"Argo CD runs after this: with the change still in Git it prunes again as soon as an Application syncs"},
-		Choices: []Choice{{"yes", "it is reverted, and protections (Prune=false, Delete=false) are added"}}})
+		Choices: []Choice{{"mended", "it is reverted, and protections (Prune=false, Delete=false) are added"}}})
 	confirm := b.add(10, Step{ID: "confirm/git", Action: Confirm, Question: q, Before: "a person has looked", After: "Git is as it was before", Decides: "a person, by the answer to " + q})
 	// The word is wanted before anything of this phase.
 	steps := b.plan.Phases[10].Steps
