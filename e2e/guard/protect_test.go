@@ -36,6 +36,13 @@ func TestTheBeltRefusesDeletionsUntilOneIsApproved(t *testing.T) {
 		if _, err := cluster.Kubectl(context.Background(), "delete", "validatingadmissionpolicies,validatingadmissionpolicybindings", protect.Name); err != nil {
 			t.Error(err)
 		}
+		end := time.Now().Add(patience) // the API server forgets it a little later
+		for time.Now().Before(end) {
+			if _, err := cluster.Kubectl(context.Background(), "delete", "pv", "pv-belted-data-etcd-1", "--dry-run=server"); err == nil {
+				return
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
 	})
 	e.await("the belt is in force", func(ctx context.Context) error {
 		if out, err := cluster.Kubectl(ctx, "-n", e.ns, "delete", "sts", "etcd", "--dry-run=server"); err == nil || !strings.Contains(out, "holdfast-guard protects") {
@@ -53,7 +60,9 @@ func TestTheBeltRefusesDeletionsUntilOneIsApproved(t *testing.T) {
 	e.kubectl("-n", "argocd", "delete", "applications", e.ns, "--dry-run=server")
 	e.cascade()
 
-	approve := func(until string) { e.kubectl("annotate", "--overwrite", "namespace", e.ns, protect.Approval+"="+until) }
+	approve := func(until string) {
+		e.kubectl("annotate", "--overwrite", "namespace", e.ns, protect.Approval+"="+until)
+	}
 	now := time.Now().UTC()
 	for _, until := range []string{now.Add(-time.Minute).Format(time.RFC3339), now.Add(48 * time.Hour).Format(time.RFC3339)} {
 		approve(until)
@@ -65,11 +74,11 @@ func TestTheBeltRefusesDeletionsUntilOneIsApproved(t *testing.T) {
 	}
 	e.kubectl("-n", e.ns, "get", "sts", "etcd")
 	approve(now.Add(time.Hour).Format(time.RFC3339))
-	e.lose2()
+	e.gone()
 }
 
-// lose2 deletes the namespace and waits until it is gone with all that is in it.
-func (e *environment) lose2() {
+// gone deletes the namespace and waits until it is gone with all that is in it.
+func (e *environment) gone() {
 	e.Helper()
 	e.kubectl("delete", "namespace", e.ns, "--wait=false")
 	e.await("the namespace is gone", func(ctx context.Context) error {

@@ -61,13 +61,12 @@ type Options struct {
 }
 
 const (
-	namespaceController = "system:serviceaccount:kube-system:namespace-controller"
 	// clock is the newest renewal that is known.
 	approved = `has(oldObject.metadata.annotations) && '` + Approval + `' in oldObject.metadata.annotations` +
 		` && timestamp(oldObject.metadata.annotations['` + Approval + `']) > timestamp(params.spec.renewTime)` +
 		` && timestamp(oldObject.metadata.annotations['` + Approval + `']) < timestamp(params.spec.renewTime) + duration('24h')`
-	// emptied is what the namespace controller deletes of a namespace whose deletion was approved and has begun.
-	emptied = `request.userInfo.username == '` + namespaceController + `' && namespaceObject != null && has(namespaceObject.metadata.deletionTimestamp)` +
+	// emptied is what goes with a namespace whose deletion was approved and has begun.
+	emptied = `namespaceObject != null && has(namespaceObject.metadata.deletionTimestamp)` +
 		` && has(namespaceObject.metadata.annotations) && '` + Approval + `' in namespaceObject.metadata.annotations`
 )
 
@@ -92,7 +91,7 @@ func Policies(o Options) (*admissionv1.ValidatingAdmissionPolicy, *admissionv1.V
 			MatchConditions:  []admissionv1.MatchCondition{{Name: "protected", Expression: protected(o.Namespaces)}},
 			Validations: []admissionv1.Validation{{
 				Expression: "(" + approved + ") || (" + emptied + ")",
-				MessageExpression: `'holdfast-guard protects ' + request.resource.resource + ' ' + (request.namespace == '' ? '' : request.namespace + '/') + request.name + '. ` +
+				MessageExpression: `'holdfast-guard protects ' + request.resource.resource + ' ' + (has(request.namespace) && request.resource.resource != 'namespaces' ? request.namespace + '/' : '') + request.name + '. ` +
 					`To delete it, a person sets the annotation ` + Approval + ` on it to a time within 24 hours, as 2006-01-02T15:04:05Z.'`,
 			}},
 		},
@@ -148,7 +147,7 @@ func protected(namespaces []string) string {
 	}
 	return fmt.Sprintf("request.resource.group == '' && request.resource.resource == 'namespaces' ? %[1]s(request.name in %[2]s)"+
 		" : request.resource.group == '' && request.resource.resource == 'persistentvolumes' ? %[3]s"+
-		" : request.namespace == '' || %[1]s(request.namespace in %[2]s)", not, list, volume)
+		" : !has(request.namespace) || %[1]s(request.namespace in %[2]s)", not, list, volume)
 }
 
 // YAML is the policy and its binding, for kubectl apply. The same options have the same bytes.

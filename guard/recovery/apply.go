@@ -223,7 +223,9 @@ func (r *Run) step(ctx context.Context, p *Phase, s *Step) error {
 }
 
 // once tells whether a step that was done has nothing more to hold.
-func (s *Step) once() bool { return s.Action == Quiet || s.Action == Confirm || s.Action == Export || s.Action == Assess }
+func (s *Step) once() bool {
+	return s.Action == Quiet || s.Action == Confirm || s.Action == Export || s.Action == Assess
+}
 
 // attempt is a step under way.
 type attempt struct {

@@ -171,7 +171,6 @@ type verdict struct {
 	owner    string
 	question *Question
 	volumes  []found
-	why      string
 }
 
 // judge decides about the volumes of one claim. What the facts do not decide becomes a question.
@@ -251,7 +250,7 @@ func (c *Claim) fit() {
 
 // ask makes the question about a claim. The facts are those that a person compares: nothing in them changes by itself.
 func (v *verdict) ask(doubts []string) *Question {
-	q := &Question{ID: "claim/" + v.claim.key(), Ask: "Which volume is the claim " + v.claim.key() + " to be bound to?", Facts: doubts, Before: phaseName(3)}
+	q := &Question{ID: "claim/" + v.claim.key(), Ask: "Which volume is the claim " + v.claim.key() + " to be bound to?", Facts: doubts, Before: phaseName(2)}
 	for _, f := range v.volumes {
 		q.Facts = append(q.Facts, f.fact())
 		means := "bind it to this volume; a claim of that name that is there must be removed by a person first, after a look at its volume"

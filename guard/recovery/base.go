@@ -12,7 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-func untyped(v any) (map[string]any, error) { return runtime.DefaultUnstructuredConverter.ToUnstructured(v) }
+func untyped(v any) (map[string]any, error) {
+	return runtime.DefaultUnstructuredConverter.ToUnstructured(v)
+}
 
 // place is where in the plan the manifests of a kind belong that are no workloads.
 type place struct{ phase, rank int }
@@ -20,7 +22,7 @@ type place struct{ phase, rank int }
 // places are those of built-in kinds. Kinds of operators are applied when these run again.
 var places = map[string]place{
 	"CustomResourceDefinition.apiextensions.k8s.io": {3, 0},
-	"Namespace": {3, 1},
+	"Namespace":                                    {3, 1},
 	"PriorityClass.scheduling.k8s.io":              {3, 2},
 	"RuntimeClass.node.k8s.io":                     {3, 2},
 	"StorageClass.storage.k8s.io":                  {3, 2},
@@ -40,14 +42,14 @@ var places = map[string]place{
 	"PodDisruptionBudget.policy":                   {9, 1},
 	"HorizontalPodAutoscaler.autoscaling":          {9, 2},
 	// What refuses pods while the service behind it is not there yet.
-	"APIService.apiregistration.k8s.io":                            {10, 1},
-	"ValidatingWebhookConfiguration.admissionregistration.k8s.io":  {10, 2},
-	"MutatingWebhookConfiguration.admissionregistration.k8s.io":    {10, 2},
-	"ValidatingAdmissionPolicy.admissionregistration.k8s.io":       {10, 2},
+	"APIService.apiregistration.k8s.io":                             {10, 1},
+	"ValidatingWebhookConfiguration.admissionregistration.k8s.io":   {10, 2},
+	"MutatingWebhookConfiguration.admissionregistration.k8s.io":     {10, 2},
+	"ValidatingAdmissionPolicy.admissionregistration.k8s.io":        {10, 2},
 	"ValidatingAdmissionPolicyBinding.admissionregistration.k8s.io": {10, 3},
-	"AppProject.argoproj.io":     {10, 5},
-	"Application.argoproj.io":    {10, 6},
-	"ApplicationSet.argoproj.io": {10, 7},
+	"AppProject.argoproj.io":                                        {10, 5},
+	"Application.argoproj.io":                                       {10, 6},
+	"ApplicationSet.argoproj.io":                                    {10, 7},
 }
 
 const (

@@ -282,7 +282,7 @@ func (b *builder) rebind() {
 func (b *builder) missing(owner string, keys []string) {
 	w := b.assessment.wanted[keys[0]]
 	_, name, _ := strings.Cut(owner, " ")
-	q := Question{ID: "missing/" + name, Before: phaseName(3), Ask: "There is no volume for claims of " + owner + ". Where does their data come from?",
+	q := Question{ID: "missing/" + name, Before: phaseName(2), Ask: "There is no volume for claims of " + owner + ". Where does their data come from?",
 		Choices: []Choice{
 			{answerRestored, "a person restores claims and data by other means (a backup); the plan waits until they are Bound"},
 			{answerEmpty, "they have no data that is missed: they get empty volumes"},

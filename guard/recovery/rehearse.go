@@ -78,7 +78,7 @@ func (p *Plan) rehearsed(uid string) (*Plan, error) {
 	var open []Question
 	for i := range c.Questions {
 		q := &c.Questions[i]
-		if q.Answer == "" && q.Before == phaseName(3) {
+		if q.Answer == "" && q.Before == phaseName(2) {
 			open = append(open, *q)
 		} else if q.Answer == "" {
 			q.Answer = q.Choices[0].Answer

@@ -140,16 +140,19 @@ func (b *builder) start(class Class, w workload) {
 		}
 	case class == Writer && b.surge(w) > 1:
 		b.grow(phase, w, max(1, w.replicas/2))
-		b.grow(phase, w, b.surge(w))
+		s := b.grow(phase, w, b.surge(w))
+		if !w.scaled {
+			s.Until = "p12/settle/" + b.applied(w.Manifest).ID
+		}
 	default:
 		b.add(phase, b.running(w, w.replicas))
 	}
 }
 
-func (b *builder) grow(phase int, w workload, n int64) {
+func (b *builder) grow(phase int, w workload, n int64) *Step {
 	s := b.running(w, n)
 	s.ID += fmt.Sprintf("/%d", n)
-	b.add(phase, s)
+	return b.add(phase, s)
 }
 
 // surge is how many a writer gets against the herd of clients that have buffered.
