@@ -4,6 +4,9 @@ package guard_test
 
 import (
 	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -21,40 +24,63 @@ var small = []set{
 	{name: "storage", replicas: 2, templates: []string{"data"}, parallel: true},
 }
 
-// killed runs apply until it begins or ends a step for the first time, and kills it that much later. It returns that, empty
-// when the plan ended before.
+// killed runs apply step by step, says yes to each step until one that was not killed yet, and kills it that much later: before it has
+// asked for anything, half way, or after it is done, when the next step has not begun. It returns that step, empty when the plan ended.
 func (e *environment) killed(seen map[string]bool, after time.Duration) string {
 	e.Helper()
-	cmd := guardCommand(e.Context(), "recover", "apply", "--yes", "--kubeconfig", cluster.Kubeconfig(), e.path("plan.yaml"))
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		e.Fatal(err)
-	}
+	cmd := guardCommand(e.Context(), "recover", "apply", "--step", "--kubeconfig", cluster.Kubeconfig(), e.path("plan.yaml"))
+	out, oerr := cmd.StdoutPipe()
+	in, ierr := cmd.StdinPipe()
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
+	if err := errors.Join(oerr, ierr, cmd.Start()); err != nil {
 		e.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
-	step := ""
-	for step == "" && lines.Scan() {
-		if f := strings.Fields(lines.Text()); len(f) > 3 && (f[2] == "start" || f[2] == "done") && !seen[f[2]+" "+f[3]] {
-			step = f[2] + " " + f[3]
+	for lines.Scan() {
+		rest, ok := strings.CutPrefix(lines.Text(), "phase ")
+		if !ok {
+			continue
 		}
-	}
-	if step == "" {
-		if err := cmd.Wait(); err != nil {
-			e.Fatalf("apply: %v\n%s", err, stderr.String())
+		_, step, _ := strings.Cut(rest, ": ")
+		if _, err := io.WriteString(in, "y\n"); err != nil {
+			e.Fatal(err)
 		}
-		return ""
+		if seen[step] {
+			continue
+		}
+		time.Sleep(after)
+		if err := cmd.Process.Kill(); err != nil {
+			e.Fatal(err)
+		}
+		_ = cmd.Wait() // it was killed
+		seen[step] = true
+		return step
 	}
-	time.Sleep(after)
-	if err := cmd.Process.Kill(); err != nil {
+	if err := cmd.Wait(); err != nil {
+		e.Fatalf("apply: %v\n%s", err, stderr.String())
+	}
+	return ""
+}
+
+// begun are the steps that the journal says were begun.
+func (e *environment) begun() map[string]bool {
+	e.Helper()
+	b, err := os.ReadFile(e.path("plan.yaml.journal"))
+	if err != nil {
 		e.Fatal(err)
 	}
-	_ = cmd.Wait() // it was killed
-	seen[step] = true
-	return step
+	all := map[string]bool{}
+	for line := range strings.Lines(string(b)) {
+		var entry struct{ Event, Step string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			e.Fatal(err)
+		}
+		if entry.Event == "start" {
+			all[entry.Step] = true
+		}
+	}
+	return all
 }
 
 // uids are those of the claims.
@@ -80,15 +106,16 @@ func TestARecoveryKilledAtEveryStepEndsTheSame(t *testing.T) {
 	h := e.record()
 	seen := map[string]bool{}
 	for len(seen) < 1000 {
-		// Some are killed before they have asked for anything, some while they wait, some after.
 		if e.killed(seen, time.Duration(rand.IntN(60))*time.Millisecond) == "" {
 			break
 		}
 	}
-	t.Logf("killed %d times", len(seen))
-	if len(seen) < 50 {
-		t.Errorf("it was killed %d times only", len(seen))
+	for step := range e.begun() {
+		if !seen[step] {
+			t.Errorf("step %s was not killed", step)
+		}
 	}
+	t.Logf("killed at %d steps", len(seen))
 	e.secret()
 	e.whole()
 	e.running()

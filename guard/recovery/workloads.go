@@ -60,7 +60,7 @@ func (b *builder) workloads() {
 func (b *builder) workload(m Manifest) workload {
 	w := workload{Manifest: m, ref: refOf(m.Unstructured), replicas: 1}
 	w.rule = b.Policy.rule(m.GetKind(), m.GetNamespace(), m.GetName(), m.GetLabels())
-	if _, ok := m.Object["spec"].(map[string]any)["replicas"]; ok {
+	if _, ok, _ := unstructured.NestedFieldNoCopy(m.Object, "spec", "replicas"); ok {
 		w.replicas = number(m.Unstructured, "spec", "replicas")
 	} else if least, ok := b.hpas[w.ref.String()]; ok {
 		w.replicas = least
