@@ -36,7 +36,7 @@ func (a *app) serveCommand() *cobra.Command {
 		if err != nil {
 			return &usageError{cmd, err}
 		}
-		return (&trust.Service{Settings: s, Keys: only != "sign", Sign: only != "keys", Logger: logger}).Run(cmd.Context())
+		return (&trust.Service{Settings: s, Keys: only != "sign", Sign: only != "keys", Logger: logger, Rotation: a.Rotation}).Run(cmd.Context())
 	}
 	return cmd
 }
@@ -54,6 +54,9 @@ func (a *app) keys(do func(*rotation.Rotation) error) error {
 	r, end, err := trust.OpenRotation(s, logger)
 	if err != nil {
 		return err
+	}
+	if a.Rotation != nil {
+		a.Rotation(r)
 	}
 	return errors.Join(do(r), end())
 }

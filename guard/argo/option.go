@@ -1,0 +1,87 @@
+package argo
+
+import "strings"
+
+// Annotations that Argo CD reads on objects.
+const (
+	SyncOptions      = "argocd.argoproj.io/sync-options"
+	CompareOptions   = "argocd.argoproj.io/compare-options"
+	SyncWave         = "argocd.argoproj.io/sync-wave"
+	Hook             = "argocd.argoproj.io/hook"
+	HookDeletePolicy = "argocd.argoproj.io/hook-delete-policy"
+	TrackingID       = "argocd.argoproj.io/tracking-id"
+	InstallationID   = "argocd.argoproj.io/installation-id"
+	HelmHook         = "helm.sh/hook"
+	HelmKeep         = "helm.sh/resource-policy"
+	InstanceLabel    = "app.kubernetes.io/instance"
+)
+
+// Options are sync options: of an object, or of an Application.
+type Options []Option
+
+// Option is one sync option as it is written: Argo CD compares key and value exactly.
+type Option struct{ Key, Value string }
+
+// ParseOptions reads the annotation of an object: options are apart by commas, and blanks around them are nothing.
+func ParseOptions(annotation string) Options {
+	if annotation == "" {
+		return nil
+	}
+	return OptionsOf(strings.Split(annotation, ","))
+}
+
+// OptionsOf reads the list of an Application.
+func OptionsOf(list []string) Options {
+	var options Options
+	for _, text := range list {
+		key, value, _ := strings.Cut(strings.TrimSpace(text), "=")
+		options = append(options, Option{key, value})
+	}
+	return options
+}
+
+// Value returns what an option says, "" where it is not there. Of a repeated one the first counts.
+func (o Options) Value(key string) string {
+	for _, option := range o {
+		if option.Key == key {
+			return option.Value
+		}
+	}
+	return ""
+}
+
+// Protection is what stands between an object and its deletion.
+type Protection int
+
+const (
+	// Open objects are deleted.
+	Open Protection = iota
+	// Confirmed ones are deleted when a person has approved it, and hold back the whole sync until then.
+	Confirmed
+	// Kept ones are not deleted.
+	Kept
+)
+
+func protection(value string) Protection {
+	switch value {
+	case "false":
+		return Kept
+	case "confirm":
+		return Confirmed
+	}
+	return Open
+}
+
+// PruneProtection returns what protects an object from pruning by its own annotations. Argo CD reads those of the live object.
+func PruneProtection(annotations map[string]string) Protection {
+	return protection(ParseOptions(annotations[SyncOptions]).Value("Prune"))
+}
+
+// DeleteProtection returns what protects an object when its Application is deleted.
+func DeleteProtection(annotations map[string]string) Protection {
+	p := protection(ParseOptions(annotations[SyncOptions]).Value("Delete"))
+	if p == Open && annotations[HelmKeep] == "keep" {
+		return Kept
+	}
+	return p
+}
