@@ -140,21 +140,8 @@ func (d *diff) trees(ctx context.Context, revisions string) (base, head tree.Tre
 	return base, head, nil
 }
 
-// cache opens the cache in the user's folder for such things. Where there is none, only this run has one.
-func (d *diff) cache() (inventory.Cache, error) {
-	folder := d.cacheFolder
-	if folder == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return inventory.NewMemory(), nil
-		}
-		folder = filepath.Join(user, "holdfast-guard")
-	}
-	return inventory.OpenDisk(folder, nil)
-}
-
 func (d *diff) plan(ctx context.Context, base, head tree.Tree) (*report.Planned, error) {
-	cache, err := d.cache()
+	cache, err := openCache(d.cacheFolder, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -167,11 +154,7 @@ func (d *diff) plan(ctx context.Context, base, head tree.Tree) (*report.Planned,
 	if err != nil {
 		return nil, err
 	}
-	if disk, ok := cache.(*inventory.Disk); ok {
-		if err := disk.Save(); err != nil {
-			_, _ = fmt.Fprintf(d.Err, "%v; the next run reads everything again\n", err)
-		}
-	}
+	d.saveCache(cache)
 	p := &report.Planned{Plan: plan.Between(before, after, plan.Options{})}
 	p.Findings = plan.Findings(p.Plan, before, after, d.limits)
 	return p, nil

@@ -222,6 +222,7 @@ func (i *Inventory) readFile(f tree.File) (File, error) {
 		file.Hash = tree.Hash(data)
 	}
 	file.File = object.Read(f.Path, data, i.Options.Keep)
+	file.Size = int64(len(data))
 	if i.Options.Cache != nil {
 		i.Options.Cache.Put(name, file.Hash, file.File)
 	}

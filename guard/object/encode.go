@@ -9,16 +9,17 @@ import (
 )
 
 // Encoding is the version of what AppendFile writes and of what Read finds: a cache of another one is of no use.
-const Encoding = 1
+const Encoding = 2
 
 // AppendFile appends a file in the form that DecodeFile reads.
 //
-// All numbers are unsigned varints, and texts are their length in bytes and their bytes. A file is: flags (1 skipped, 2 lists, 4 bad); where
-// it is bad line, column, message, and 1 for a manifest; the number of repeated keys, each with field, line and column; and the number of
+// All numbers are unsigned varints, and texts are their length in bytes and their bytes. A file is: flags (1 skipped, 2 lists, 4 bad); its
+// size; where it is bad line, column, message, and 1 for a manifest; the number of repeated keys, each with field, line and column; and the number of
 // objects. An object is: group, kind, namespace, name, version; flags (1 generated, 2 body); document, item, line, column; annotations and
 // labels, each as the number of entries and key and value of each in the order of the keys; and its body as JSON.
 func AppendFile(dst []byte, f *File) ([]byte, error) {
 	dst = binary.AppendUvarint(dst, bits(f.Skipped, f.Lists, f.Bad != nil))
+	dst = binary.AppendUvarint(dst, uint64(f.Size))
 	if f.Bad != nil {
 		dst = appendNumbers(dst, f.Bad.Line, f.Bad.Column)
 		dst = appendText(dst, f.Bad.Message)
@@ -89,6 +90,7 @@ func DecodeFile(data []byte) (*File, error) {
 	f := &File{}
 	flags := d.number()
 	f.Skipped, f.Lists = flags&1 != 0, flags&2 != 0
+	f.Size = int64(d.number())
 	if flags&4 != 0 {
 		f.Bad = &Bad{Line: d.number(), Column: d.number(), Message: d.text(false), Manifest: d.number() == 1}
 	}

@@ -45,6 +45,8 @@ type File struct {
 	Skipped bool `json:"skipped,omitempty"`
 	// Lists says that a document was a list of objects.
 	Lists bool `json:"lists,omitempty"`
+	// Size is the length of the file, in bytes.
+	Size int64 `json:"size,omitempty"`
 	// Bad is what makes Argo CD fail to read the file, or read nothing of it.
 	Bad *Bad `json:"bad,omitempty"`
 }

@@ -39,7 +39,7 @@ func Read(name string, data []byte, keep Kinds) *File {
 		bad = f.readYAML(data, keep)
 	}
 	if bad != nil {
-		bad.Manifest = looksLikeManifest(data)
+		bad.Manifest = strings.HasSuffix(name, ".json") || looksLikeManifest(data) // Argo CD passes over no JSON
 		*f = File{Bad: bad}
 	}
 	return f

@@ -373,13 +373,68 @@ func (r *Rotation) Hasten(ctx context.Context) (*Record, error) {
 	})
 }
 
-// Relist has another version of the list key sign the lists from now on. Clusters that have not pinned it refuse them.
-func (r *Rotation) Relist(ctx context.Context, version int) (*Record, error) {
-	all, err := r.Lists.Keys(ctx)
+// ErrNoListKey says that nothing has signed a list yet.
+var ErrNoListKey = errors.New("there is no list key yet: run serve once")
+
+// ListKey is the public half of the key that signs the lists.
+func (r *Rotation) ListKey(ctx context.Context) (key.Public, error) {
+	id, all, err := r.listKeys(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading the list key: %w", err)
+		return key.Public{}, err
 	}
-	i := slices.IndexFunc(all, func(p key.Public) bool { return p.ID.Version == version })
+	i := slices.IndexFunc(all, func(p key.Public) bool { return p.ID == id })
+	if i < 0 {
+		return key.Public{}, fmt.Errorf("the list key %s: %w: it is lost; make the next one by keys pin --next (see docs/runbooks/list-key-lost.md)", id, key.ErrNoVersion)
+	}
+	return all[i], nil
+}
+
+// NextListKey is the version of the list key after the one that signs the lists. It is made when it is not there. In a store that has lost the
+// key, versions begin anew: those that were before are passed over, for clusters have known other keys by their names.
+func (r *Rotation) NextListKey(ctx context.Context) (key.Public, error) {
+	id, all, err := r.listKeys(ctx)
+	if err != nil {
+		return key.Public{}, err
+	}
+	after := func(p key.Public) bool { return p.ID.Version > id.Version }
+	for !slices.ContainsFunc(all, after) {
+		made, err := r.Lists.Rotate(ctx)
+		if err != nil {
+			return key.Public{}, fmt.Errorf("making a list key: %w", err)
+		}
+		all = append(all, made)
+	}
+	return all[slices.IndexFunc(all, after)], nil
+}
+
+// listKeys is which list key signs, and those that the store has.
+func (r *Rotation) listKeys(ctx context.Context) (signs key.ID, all []key.Public, err error) {
+	rec, err := r.Current(ctx)
+	if err != nil {
+		return signs, nil, err
+	}
+	if rec.ListKey.Version == 0 {
+		return signs, nil, ErrNoListKey
+	}
+	if all, err = r.Lists.Keys(ctx); err != nil {
+		return signs, nil, fmt.Errorf("reading the list key: %w", err)
+	}
+	return rec.ListKey, all, nil
+}
+
+// Relist has another version of the list key sign the lists from now on, or the next one when the version is 0. Clusters that have not pinned
+// it refuse them.
+func (r *Rotation) Relist(ctx context.Context, version int) (*Record, error) {
+	signs, all, err := r.listKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(all, func(p key.Public) bool {
+		return p.ID.Version == version || version == 0 && p.ID.Version > signs.Version
+	})
+	if i < 0 && version == 0 {
+		return nil, fmt.Errorf("there is no list key after %s: make it by keys pin --next, and have clusters pin it first: %w", signs, key.ErrNoVersion)
+	}
 	if i < 0 {
 		return nil, fmt.Errorf("version %d of the list key: %w", version, key.ErrNoVersion)
 	}

@@ -466,6 +466,80 @@ func TestListsAreSignedByAnotherKeyWhenAsked(t *testing.T) {
 	}
 }
 
+func TestTheNextListKeyHasANameThatNoneHad(t *testing.T) {
+	w, r := signing(t)
+	first, err := r.ListKey(t.Context())
+	if err != nil || first.ID.Version != 1 {
+		t.Fatalf("%v, %v", first.ID, err)
+	}
+	if _, err := r.Relist(t.Context(), 0); !errors.Is(err, key.ErrNoVersion) {
+		t.Errorf("there is no next one yet: %v", err)
+	}
+	next, err := r.NextListKey(t.Context())
+	if err != nil || next.ID.Version != 2 {
+		t.Fatalf("%v, %v", next.ID, err)
+	}
+	if again, err := r.NextListKey(t.Context()); err != nil || again.ID != next.ID {
+		t.Errorf("asked twice: %v, %v", again.ID, err)
+	}
+	if rec, err := r.Relist(t.Context(), 0); err != nil || rec.ListKey != next.ID {
+		t.Fatalf("%+v, %v", rec, err)
+	}
+	// The store loses both, and its versions begin anew.
+	w.lists = &memory{name: "keylist", now: w.now}
+	r = w.process()
+	if _, err := r.ListKey(t.Context()); !errors.Is(err, key.ErrNoVersion) {
+		t.Errorf("the list key is gone: %v", err)
+	}
+	third, err := r.NextListKey(t.Context())
+	if err != nil || third.ID.Version != 3 {
+		t.Fatalf("%v, %v", third.ID, err)
+	}
+	rec, err := r.Relist(t.Context(), 0)
+	if err != nil || rec.ListKey != third.ID {
+		t.Fatalf("%+v, %v", rec, err)
+	}
+	if _, err := keylist.Open(rec.Envelope, third.Key); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALostStoreIsFollowedByAnother(t *testing.T) {
+	w, r := signing(t)
+	if _, err := r.Renew(t.Context()); !errors.Is(err, rotation.ErrNotLost) {
+		t.Fatalf("with its keys: %v", err)
+	}
+	w.images, w.lists = &memory{name: "images", now: w.now}, &memory{name: "keylist", now: w.now}
+	r = w.process()
+	w.step(r)
+	if _, err := r.Renew(t.Context()); !errors.Is(err, key.ErrNoVersion) {
+		t.Errorf("no list can be issued yet: %v", err)
+	}
+	if _, err := r.NextListKey(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Relist(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := r.Renew(t.Context())
+	if err != nil || states(rec) != "1 active, 2 next" {
+		t.Fatalf("%s, %v", states(rec), err)
+	}
+	if again, err := r.Renew(t.Context()); err != nil || states(again) != "1 active, 2 next" || again.ListVersion != rec.ListVersion {
+		t.Errorf("asked twice: %s, %v", states(again), err)
+	}
+	w.clock = w.clock.Add(w.timing.Lead() + time.Second)
+	if rec, _ := w.step(r); states(rec) != "1 retiring, 2 active" {
+		t.Errorf("when clusters know it: %s", states(rec))
+	}
+	if id, err := w.sign(r); err != nil || id.Version != 2 {
+		t.Errorf("signed by %v, %v", id, err)
+	}
+	if _, err := r.Renew(t.Context()); !errors.Is(err, rotation.ErrNotLost) {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
 func TestAnotherStoreIsNoticed(t *testing.T) {
 	w, _ := signing(t)
 	w.images = &memory{name: "images", now: w.now}
