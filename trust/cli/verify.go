@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/trust/key"
 	"github.com/holdfast-telemetry/holdfast/trust/keylist"
 	"github.com/holdfast-telemetry/holdfast/trust/signature"
@@ -35,7 +36,7 @@ func (a *app) verifyCommand() *cobra.Command {
 			return err
 		}
 		if len(theirs)+len(ours) == 0 {
-			return errors.Join(&usageError{cmd, errors.New("there is nothing to verify: give images, --images, --deployed or --kubeconfig")}, problems)
+			return errors.Join(commandline.Usage(cmd, errors.New("there is nothing to verify: give images, --images, --deployed or --kubeconfig")), problems)
 		}
 		l, err := fetchList(cmd.Context(), list, pin, ca)
 		if err != nil {
