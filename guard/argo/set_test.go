@@ -38,7 +38,7 @@ func generate(t *testing.T, spec string, clusters map[string]string) ([]string, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer folder.Close()
+	defer func() { _ = folder.Close() }()
 	var body map[string]any
 	if err := yaml.Unmarshal([]byte("metadata: {name: set}\nspec:\n"+spec), &body); err != nil {
 		t.Fatal(err)

@@ -50,12 +50,12 @@ func TestAFolderAndItsRevisionAreTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer folder.Close()
+	defer func() { _ = folder.Close() }()
 	revision, err := tree.Revision(t.Context(), dir, "main")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer revision.Close()
+	defer func() { _ = revision.Close() }()
 	a, b := folder.Files(), revision.Files()
 	if len(a) != len(b) {
 		t.Fatalf("the folder has %v, the revision %v", a, b)
@@ -81,7 +81,7 @@ func TestFilesAreInTheOrderOfAWalk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer folder.Close()
+	defer func() { _ = folder.Close() }()
 	var got, want []string
 	for _, f := range folder.Files() {
 		got = append(got, f.Path)

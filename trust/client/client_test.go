@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,8 +29,9 @@ const secret = "hft_0123456789secret"
 // ask has images signed by a service that answers so, and returns what was told and how often it was asked.
 func ask(t *testing.T, images []string, answer http.HandlerFunc) (told []endpoint.Result, asked int, err error) {
 	t.Helper()
+	var count atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked++
+		count.Add(1)
 		answer(w, r)
 	}))
 	defer server.Close()
@@ -42,7 +44,7 @@ func ask(t *testing.T, images []string, answer http.HandlerFunc) (told []endpoin
 	if err != nil && strings.Contains(err.Error(), secret) {
 		t.Errorf("the token is in the error: %v", err)
 	}
-	return told, asked, err
+	return told, int(count.Load()), err
 }
 
 // signed answers as a service that signs everything.
