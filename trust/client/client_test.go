@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"sync/atomic"
 	"testing"
 	"time"
 
