@@ -228,6 +228,10 @@ func (r *recovery) awaitRevocation(unrefused string) {
 			r.Logf("%s: %s was admitted %d times meanwhile", r.how, unrefused, asked)
 			return
 		case out := <-r.out:
+			if strings.Contains(out, "keys are revoked") { // both came at once
+				r.out <- out
+				continue
+			}
 			r.Fatalf("recover %s ended without a revocation: %s%s", r.how, out, r.errs.String())
 		case <-time.After(500 * time.Millisecond):
 			if err := controller.Admit(r.Context(), r.namespace, unrefused); err != nil && r.how == "--orderly" {
