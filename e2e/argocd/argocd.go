@@ -206,7 +206,7 @@ func (i *Instance) run(ctx context.Context) error {
 	// Its metrics listen at every address; see Privately.
 	if err := i.program(ctx, "argocd-application-controller", "http://"+metrics+"/healthz", "--kubeconfig", i.cluster.Kubeconfig(),
 		"--namespace", namespace, "--redis", redis, "--repo-server", repo, "--repo-server-plaintext",
-		"--metrics-port", port(metrics), "--app-resync", "20", "--app-resync-jitter", "0", "--logformat", "text"); err != nil {
+		"--metrics-port", port(metrics), "--app-resync", "60", "--app-resync-jitter", "0", "--logformat", "text"); err != nil {
 		return err
 	}
 	return i.program(ctx, "argocd-applicationset-controller", "http://"+addrs[4]+"/metrics", "--kubeconfig", i.cluster.Kubeconfig(),

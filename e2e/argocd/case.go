@@ -53,8 +53,10 @@ type Case struct {
 	// Want has objects that were there before the last commit, by their fates. All others are kept. Pods of a StatefulSet share its fate, but
 	// that they are never orphaned. See key for how objects are named.
 	Want map[Fate][]string
-	// Racing are objects of which the order of Argo CD's steps decides: their fate is AtRisk as well.
+	// Racing are objects of which the order of Argo CD's steps decides, which nothing fixes. Their fate is what Want says or Or, and a plan
+	// says AtRisk.
 	Racing []string
+	Or     Fate
 	// Says are texts, one of which at least Argo CD must have said in a condition or in the result of a sync: "root: RepeatedResourceWarning".
 	Says []string
 	// Silent are beginnings of conditions that Argo CD must not have shown since the last commit.
@@ -139,25 +141,66 @@ func (c *Case) Expected(before Outcome) (Outcome, error) {
 	return want, nil
 }
 
-// Disagreements says where a prediction differs from what was observed. Of the objects that it says nothing about nothing is said. An
-// object at risk agrees when the case says so, whatever became of it.
-func (c *Case) Disagreements(observed, predicted Outcome) []string {
+// Surprises says where an observation differs from what the case says.
+func (c *Case) Surprises(observed Outcome) ([]string, error) {
+	want, err := c.Expected(observed)
+	if err != nil {
+		return nil, err
+	}
+	racing, err := c.racing(observed)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, k := range slices.SortedFunc(maps.Keys(observed), object.Key.Compare) {
+		switch got := observed[k]; {
+		case got == want[k], racing[k] && got == c.Or:
+		case k.Kind == "Pod" && racing[k] && got == Kept && c.Or == Orphaned:
+		default:
+			all = append(all, fmt.Sprintf("%s is %s, want %s", k, got, want[k]))
+		}
+	}
+	return all, nil
+}
+
+// racing returns the objects that the order decides of, with their pods.
+func (c *Case) racing(observed Outcome) (map[object.Key]bool, error) {
 	racing := make(map[object.Key]bool)
 	for _, name := range c.Racing {
-		if k, err := c.key(name); err == nil {
-			racing[k] = true
+		k, err := c.key(name)
+		if err != nil {
+			return nil, err
 		}
+		racing[k] = true
+		for pod := range observed {
+			if k.Kind == "StatefulSet" && pod.Kind == "Pod" && pod.Namespace == k.Namespace && strings.HasPrefix(pod.Name, k.Name+"-") {
+				racing[pod] = true
+			}
+		}
+	}
+	return racing, nil
+}
+
+// Disagreements says where a prediction differs from what was observed. Of the objects that it says nothing about nothing is said. An
+// object at risk agrees when the case says so, whatever became of it, and where the case says so nothing else agrees: to have guessed right
+// is no prediction.
+func (c *Case) Disagreements(observed, predicted Outcome) ([]string, error) {
+	racing, err := c.racing(observed)
+	if err != nil {
+		return nil, err
 	}
 	var all []string
 	for _, k := range slices.SortedFunc(maps.Keys(predicted), object.Key.Compare) {
 		fate, ok := observed[k]
+		if racing[k] {
+			fate = AtRisk
+		}
 		switch p := predicted[k]; {
-		case p == AtRisk && racing[k], ok && p == fate:
 		case !ok:
 			all = append(all, fmt.Sprintf("%s: predicted %s, but it was not there", k, p))
-		default:
+		case p != fate:
 			all = append(all, fmt.Sprintf("%s: predicted %s, but Argo CD had it %s", k, p, fate))
 		}
 	}
-	return all
+	return all, nil
 }

@@ -53,9 +53,9 @@ func duplicates() []Case {
 			Want:    map[Fate][]string{Deleted: {"Service app01/app01-db"}},
 		},
 		{
-			Name: "d08", Title: "the protection is there twice, first with another value, and the objects leave git",
+			Name: "d08", Title: "the protection is there twice, the first time taken back, and the objects leave git",
 			Commits: []Files{misspelt("Prune=true,Prune=false"), lastOnly(misspelt("Prune=true,Prune=false"))},
-			Want:    map[Fate][]string{Deleted: {"Service app01/app01-db", "StatefulSet app01/app01-db", "PersistentVolumeClaim app01/app01-shared"}},
+			Want:    map[Fate][]string{Deleted: {"Service app01/app01-db"}},
 		},
 		{
 			Name: "d09", Title: "an object is written a second time in a later version of its API",
@@ -90,23 +90,34 @@ func duplicates() []Case {
 			},
 		},
 		{
-			Name: "d13", Title: "as d03, and pruning comes last",
+			Name: "d13", Title: "as d03, with objects that are healthy at once, and pruning comes last",
 			Commits: []Files{
-				start().with(app01File, app("app01").with("PruneLast=true")),
-				start().with(app01File, app("app01").reads("app02").with("PruneLast=true")),
+				small("app01").with(app01File, app("app01").with("PruneLast=true")),
+				small("app01").with(app01File, app("app01").reads("other").with("PruneLast=true")),
 			},
-			// New objects are not healthy without nodes, and pruning waits for that.
-			Want: nil,
+			Want: map[Fate][]string{Deleted: {"ConfigMap app01/app01-config", "ConfigMap app01/app01-more"}},
 		},
 		{
-			Name: "d14", Title: "extraneous objects are to be ignored, and leave git",
-			Commits: []Files{
-				start().with(in("app01", "a.yaml"), configMap("app01", "app01-more").annotate("compare-options", "IgnoreExtraneous")),
-				start(),
-			},
-			Want: map[Fate][]string{Deleted: {"ConfigMap app01/app01-more"}},
+			Name: "d14", Title: "an object that is to be ignored when it is extraneous leaves git, and nothing else changes",
+			Commits: []Files{extraneous(), start()},
+		},
+		{
+			Name: "d15", Title: "as d14, and another object changes",
+			Commits: []Files{extraneous(), start().with(in("app01", "b.yaml"), configMap("app01", "app01-other"))},
+			Want:    map[Fate][]string{Deleted: {"ConfigMap app01/app01-more"}},
 		},
 	}
+}
+
+// small has two ConfigMaps in the folder of an application, and another in another.
+func small(name string) Files {
+	return start().with(in(name, "objects.yaml"), configMap(name, name+"-config"), configMap(name, name+"-more")).
+		with(in("other", "objects.yaml"), configMap(name, "other-config"))
+}
+
+// extraneous has an object that is to be ignored when it is extraneous.
+func extraneous() Files {
+	return start().with(in("app01", "a.yaml"), configMap("app01", "app01-more").annotate("compare-options", "IgnoreExtraneous"))
 }
 
 // readings are changes of what is read.

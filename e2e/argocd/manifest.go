@@ -270,4 +270,4 @@ func (f Files) without(paths ...string) Files {
 }
 
 // move returns the files with one in another place.
-func (f Files) move(from, to string) Files { return f.write(to, f[from]).without(from) }
+func (f Files) move(from, to string) Files { return f.without(from).write(to, f[from]) }

@@ -56,6 +56,7 @@ func order() []Case {
 				waves("app01-last").with(in("app01", "hook.yaml"), configMap("app01", "app01-hook")),
 				hooked("Sync", ""),
 			},
+			Want: map[Fate][]string{Recreated: {"ConfigMap app01/app01-hook"}},
 		},
 		{
 			Name: "g01", Title: "an element of a list generator gets another name",
@@ -105,12 +106,13 @@ func order() []Case {
 		{
 			Name: "g09", Title: "two elements of a list generator make Applications of one name",
 			Commits: []Files{setOf(listSet("", "app01", "app02")), setOf(listSet("", "app01", "app01"))},
+			Want:    map[Fate][]string{Deleted: append(all("app02"), "Application app02-cluster01")},
 		},
 		{Name: "l01", Title: "as r01, with tracking by label", Tracking: ByLabel, Commits: changed, Want: deleted, Says: []string{twice}},
 		{
 			Name: "l02", Title: "the Application is renamed, with tracking by label", Tracking: ByLabel,
 			Commits: []Files{start(), start().with(app01File, app("app01").called("app01-renamed"))},
-			Want:    map[Fate][]string{Recreated: all("app01"), Deleted: {application01}}, Racing: all("app01"),
+			Want:    map[Fate][]string{Recreated: all("app01"), Deleted: {application01}},
 		},
 		{
 			Name: "l03", Title: "the Application leaves git, with tracking by label", Tracking: ByLabel,

@@ -124,7 +124,7 @@ func Reference() []Case {
 		{
 			Name: "r03", Title: "as r02, and a second project document permits app02's namespace only",
 			Commits: []Files{wide(), wide().with(app01File, elsewhere()...).with(project01File, project("app01", "app01", "app02"), project("app01", "app02"))},
-			Want:    map[Fate][]string{Orphaned: all("app01")}, Racing: all("app01"),
+			Want:    map[Fate][]string{Orphaned: all("app01")}, Racing: all("app01"), Or: Deleted,
 			Says: []string{twice, "root: RepeatedResourceWarning: Resource argoproj.io/AppProject/argocd/"},
 		},
 		{
@@ -160,7 +160,7 @@ func Reference() []Case {
 		{
 			Name: "r09", Title: "as r01, and pruning the StatefulSet has to be confirmed",
 			Commits: []Files{with(start(), confirm), with(start(), confirm).with(app01File, second()...)},
-			Says:    []string{"app01-cluster01: operation: waiting for pruning confirmation of"},
+			Says:    []string{"app01-cluster01: operation: Waiting for pruning confirmation of"},
 		},
 		{
 			Name: "r10", Title: "as r09, and then it is confirmed", Approve: "app01-cluster01",
@@ -254,7 +254,7 @@ func Reference() []Case {
 		{
 			Name: "r24", Title: "the Application leaves git, and in the same commit the project stops to permit its namespace", Always: true,
 			Commits: []Files{wide(), wide().without(app01File).with(project01File, project("app01", "app02"))},
-			Want:    deleted(application01), Racing: all("app01"),
+			Want:    deleted(application01), Racing: all("app01"), Or: Orphaned,
 		},
 		{
 			Name: "r25", Title: "the project stops to permit the namespace, and one commit later the Application leaves git",

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-telemetry/holdfast/guard/object"
 )
@@ -25,8 +28,10 @@ const (
 	briefly = 2 * time.Second
 	// lookTime lies between two looks, and askTime between two refreshes of an Application.
 	lookTime, askTime = 200 * time.Millisecond, 1500 * time.Millisecond
+	// idleTime is how long an Application that is not synced must do nothing to count as one that does not act.
+	idleTime = 20 * time.Second
 	// stuckTime is how long an object that is asked to go, and does not, holds up the rest.
-	stuckTime = time.Minute
+	stuckTime = 30 * time.Second
 )
 
 // Observation is what a case did.
@@ -74,10 +79,35 @@ func (i *Instance) Run(ctx context.Context, c *Case) (*Observation, error) {
 			return nil, err
 		}
 	}
-	o.Took = max(0, changed.Sub(begin))
+	o.Took = changed.Sub(begin)
 	o.Said = i.watch.heard(c.Name)
 	i.observe(c, o, before)
-	return o, nil
+	return o, i.retire(ctx, c)
+}
+
+// retire deletes the sets and the Applications of a case, and nothing with them, so that Argo CD has no more work with it.
+func (i *Instance) retire(ctx context.Context, c *Case) error {
+	for _, r := range []schema.GroupVersionResource{applicationSets, applications} {
+		client := i.watch.client.Resource(r).Namespace(namespace)
+		list, err := client.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return fmt.Errorf("case %s: retiring it: %w", c.Name, err)
+		}
+		for _, o := range list.Items {
+			if !strings.HasPrefix(o.GetName(), c.Name+"-") {
+				continue
+			}
+			_, err := client.Patch(ctx, o.GetName(), types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+			if err == nil {
+				orphan := metav1.DeletePropagationOrphan
+				err = client.Delete(ctx, o.GetName(), metav1.DeleteOptions{PropagationPolicy: &orphan})
+			}
+			if err != nil && !apierrors.IsNotFound(err) {
+				return fmt.Errorf("case %s: retiring it: %w", c.Name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // step commits a tree before the last and waits until it has come to rest: the first until it is synced.
@@ -123,13 +153,13 @@ func (i *Instance) unsynced(c *Case, commit string) string {
 		}
 	}
 	live := i.watch.objects(c.Name)
-	for _, names := range c.Want {
+	for _, names := range append(slices.Collect(maps.Values(c.Want)), c.Racing) {
 		for _, name := range names {
 			k, err := c.key(name)
 			if err != nil {
 				return err.Error()
 			}
-			if _, ok := live[k]; !ok && len(c.Commits) == 2 {
+			if _, ok := live[k]; !ok {
 				return "there is no " + k.String()
 			}
 		}
@@ -146,15 +176,14 @@ func (i *Instance) unsynced(c *Case, commit string) string {
 	return ""
 }
 
-// rest refreshes all Applications of a case again and again until the root has compared the commit, every other has twice been compared
-// after that, and no object has come, gone or been asked to go for some time. It returns when that last happened. What missing names is
-// waited for too.
+// rest refreshes all Applications of a case again and again until the root has acted upon the commit, every other has acted upon what the
+// root made of it, and no object has come, gone or been asked to go for some time. It returns when that last happened, or when it was
+// called if nothing did. What missing names is waited for too.
 func (i *Instance) rest(ctx context.Context, c *Case, commit string, quiet time.Duration, missing func() string) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, caseTime)
 	defer cancel()
-	r := &resting{instance: i, c: c, commit: commit, asked: make(map[string]time.Time), rounds: make(map[string]int)}
-	r.changed = time.Now()
-	begin := r.changed
+	now := time.Now()
+	r := &resting{instance: i, c: c, commit: commit, changed: now, since: now, apps: make(map[string]*acting)}
 	tick := time.NewTicker(lookTime)
 	defer tick.Stop()
 	for {
@@ -167,10 +196,7 @@ func (i *Instance) rest(ctx context.Context, c *Case, commit string, quiet time.
 		}
 		if why != "" {
 			r.since = time.Now()
-		} else if since := r.since; time.Since(since) >= quiet && time.Since(r.changed) >= quiet {
-			if r.first {
-				return begin, nil
-			}
+		} else if time.Since(r.since) >= quiet && time.Since(r.changed) >= quiet {
 			return r.changed, nil
 		}
 		select {
@@ -186,54 +212,99 @@ type resting struct {
 	instance *Instance
 	c        *Case
 	commit   string
-	asked    map[string]time.Time // when an Application was last asked to be refreshed
-	rounds   map[string]int       // how often it was, since the root has compared the commit
+	apps     map[string]*acting
+	root     bool // has acted
 	live     map[object.Key]item
 	changed  time.Time // when live last changed
-	first    bool      // it has not since the beginning
 	since    time.Time // when there was last a reason to wait
+}
+
+// acting is an Application that acts upon a commit.
+type acting struct {
+	asked    time.Time // when it was last asked to be refreshed
+	rounds   int       // how often it was, since it is waited for
+	state    string    // of its last look
+	standing time.Time // since when it is so
 }
 
 // look refreshes, and says what is to be waited for.
 func (r *resting) look(ctx context.Context) (string, error) {
 	live := r.instance.watch.objects(r.c.Name)
-	if r.live == nil {
-		r.first = true
-	} else if !maps.EqualFunc(r.live, live, func(a, b item) bool { return a.uid == b.uid && a.deleting == b.deleting }) {
-		r.changed, r.first = time.Now(), false
+	if r.live != nil && !maps.EqualFunc(r.live, live, func(a, b item) bool { return a.uid == b.uid && a.deleting == b.deleting }) {
+		r.changed = time.Now()
 	}
 	r.live = live
 	apps := r.instance.watch.applications(r.c.Name)
-	root, ok := apps[r.c.Name+"-root"]
-	reached := ok && slices.Contains(root.revisions, r.commit)
-	why := ""
-	if !reached {
-		why = "the root has not compared the commit"
+	for name, a := range apps {
+		if err := r.refresh(ctx, name, a); err != nil {
+			return "", fmt.Errorf("case %s: refreshing %s: %w", r.c.Name, name, err)
+		}
+	}
+	name := r.c.Name + "-root"
+	root, ok := apps[name]
+	if !ok {
+		return "there is no root", nil
+	}
+	if !r.root {
+		if why := r.acted(name, root); why != "" {
+			return why, nil
+		}
+		// What the others did so far may have been upon what they were before.
+		r.root, r.apps = true, map[string]*acting{name: r.apps[name]}
 	}
 	for name, a := range apps {
-		if a.deleting {
-			continue
-		}
-		if !a.refresh && time.Since(r.asked[name]) >= askTime {
-			if _, before := r.asked[name]; before && reached {
-				r.rounds[name]++
-			}
-			if err := r.instance.watch.refresh(ctx, name); err != nil && !apierrors.IsNotFound(err) {
-				return "", fmt.Errorf("case %s: refreshing %s: %w", r.c.Name, name, err)
-			}
-			r.asked[name] = time.Now()
-		}
-		// The first may have been asked for before the root had compared the commit.
-		if r.rounds[name] < 3 {
-			why = name + " has not been compared often enough"
+		if why := r.acted(name, a); why != "" {
+			return why, nil
 		}
 	}
 	for k, o := range live {
-		if o.deleting && k.Group != object.ArgoGroup && time.Since(r.changed) < stuckTime {
-			why = k.String() + " is being deleted"
+		if o.deleting && time.Since(r.changed) < stuckTime {
+			return k.String() + " is being deleted", nil
 		}
 	}
-	return why, nil
+	return "", nil
+}
+
+// refresh asks for a comparison, when the last has come.
+func (r *resting) refresh(ctx context.Context, name string, a application) error {
+	s := r.apps[name]
+	if s == nil {
+		s = new(acting)
+		r.apps[name] = s
+	}
+	if state := fmt.Sprint(a.revisions, a.synced, a.phase, a.operated); state != s.state {
+		s.state, s.standing = state, time.Now()
+	}
+	if a.refresh || a.deleting || time.Since(s.asked) < askTime {
+		return nil
+	}
+	if !s.asked.IsZero() {
+		s.rounds++
+	}
+	s.asked = time.Now()
+	if err := r.instance.watch.refresh(ctx, name); err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	return nil
+}
+
+// acted says why an Application has yet to act upon the commit. One that neither has what git has nor does anything about it for some
+// time has acted.
+func (r *resting) acted(name string, a application) string {
+	s := r.apps[name]
+	switch {
+	case a.deleting:
+		return ""
+	case s == nil || s.rounds < 2: // the first may have been asked for before
+		return name + " has not been compared often enough"
+	case time.Since(s.standing) >= idleTime:
+		return ""
+	case !slices.Contains(a.revisions, r.commit):
+		return name + " has not compared the commit"
+	case !a.synced && (!slices.Contains(a.operated, r.commit) || a.phase == "Running"):
+		return name + " is not synced"
+	}
+	return ""
 }
 
 // observe compares what lives with what lived.

@@ -51,8 +51,11 @@ var watched = []resource{
 	kind(object.ArgoGroup, "v1alpha1", "appprojects", "AppProject"),
 }
 
-// applications are those that are watched whole.
-var applications = schema.GroupVersionResource{Group: object.ArgoGroup, Version: "v1alpha1", Resource: "applications"}
+// applications are watched whole.
+var (
+	applications    = schema.GroupVersionResource{Group: object.ArgoGroup, Version: "v1alpha1", Resource: "applications"}
+	applicationSets = schema.GroupVersionResource{Group: object.ArgoGroup, Version: "v1alpha1", Resource: "applicationsets"}
+)
 
 // item is an object that lives.
 type item struct {
@@ -67,6 +70,7 @@ type application struct {
 	revisions []string // last compared, one for each source
 	synced    bool     // what git has is there
 	phase     string   // of the last operation
+	operated  []string // on what commits, one for each source
 	refresh   bool     // is asked for, and has not come yet
 	deleting  bool
 	resources map[object.Key]bool // that it counts as its own
@@ -178,6 +182,10 @@ func read(body map[string]any, u *unstructured.Unstructured) application {
 	status, _, _ := unstructured.NestedString(body, "status", "sync", "status")
 	a.synced = status == "Synced"
 	a.phase, _, _ = unstructured.NestedString(body, "status", "operationState", "phase")
+	a.operated, _, _ = unstructured.NestedStringSlice(body, "status", "operationState", "syncResult", "revisions")
+	if one, _, _ := unstructured.NestedString(body, "status", "operationState", "syncResult", "revision"); one != "" {
+		a.operated = append(a.operated, one)
+	}
 	resources, _, _ := unstructured.NestedSlice(body, "status", "resources")
 	for _, r := range resources {
 		m, _ := r.(map[string]any)
