@@ -70,10 +70,10 @@ dist: ## all targets into dist/
 	done
 
 manifest: ## deploy/*.yaml from the chart; the e2e tests fail while they differ
-	$(GO) test -tags e2e -count 1 -run TestManifestsAreWhatTheChartRenders ./e2e/operator -update
+	$(GO) test -tags e2e -count 1 -run TestManifestsAreWhatTheChartRenders ./e2e/operator ./e2e/charts -update
 
 # Images of every command that runs in a cluster, as OCI layouts in dist/image/<command>; PUSH=registry/path also pushes them.
-IMAGES := $(filter holdfast holdfast-operator,$(notdir $(wildcard cmd/*)))
+IMAGES := $(notdir $(wildcard cmd/*))
 PUSH   ?=
 
 image: ## dist/image/<command>, without a container engine; prints the digests

@@ -39,17 +39,19 @@ func newKeeper(r *rotation.Rotation, logger *slog.Logger, registerer prometheus.
 	return k
 }
 
-// Waits between two looks at the keys: at least and at most, and after a failure.
+// Waits between two steps: at least and at most, and after a failure. In between it looks every noticeWait whether another process changed the
+// keys: the time that a key is served before it signs begins when this process knows of it.
 const (
-	leastWait = 200 * time.Millisecond
-	mostWait  = 30 * time.Second
-	retryWait = 2 * time.Second
+	leastWait  = 200 * time.Millisecond
+	mostWait   = 30 * time.Second
+	retryWait  = 2 * time.Second
+	noticeWait = 2 * time.Second
 )
 
-// run steps until the context ends. Other processes change the keys too, so it looks more often than something is due.
+// run steps until the context ends.
 func (k *keeper) run(ctx context.Context) {
 	before := ""
-	for {
+	for ctx.Err() == nil {
 		rec, due, err := k.rotation.Step(ctx)
 		wait := retryWait
 		if err == nil {
@@ -61,10 +63,21 @@ func (k *keeper) run(ctx context.Context) {
 			}
 		}
 		k.note(ctx, err)
+		k.wait(ctx, time.Now().Add(wait), rec)
+	}
+}
+
+// wait returns at a time, or when another process has changed the record, or when the context ends.
+func (k *keeper) wait(ctx context.Context, until time.Time, rec *rotation.Record) {
+	for left := time.Until(until); left > 0; left = time.Until(until) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(wait):
+		case <-time.After(min(left, noticeWait)):
+		}
+		// That it cannot be read is told by the next step.
+		if now, err := k.rotation.Current(ctx); err == nil && rec != nil && now.ListVersion != rec.ListVersion {
+			return
 		}
 	}
 }

@@ -38,6 +38,8 @@ type Service struct {
 	// Keys and Sign say which endpoints are served.
 	Keys, Sign bool
 	Logger     *slog.Logger
+	// Rotation, when it is set, is given the rotation of the keys before it is used. It is for tests.
+	Rotation func(*rotation.Rotation)
 
 	rotation *rotation.Rotation
 	closers  []func() error
@@ -164,6 +166,9 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err := s.open(); err != nil {
 		return err
 	}
+	if s.Rotation != nil {
+		s.Rotation(s.rotation)
+	}
 	registry := prometheus.NewRegistry()
 	if err := s.rotation.Timing.Validate(); err != nil {
 		return err
@@ -274,7 +279,9 @@ func (s *Service) serve(ctx context.Context, keeper *keeper, certificates *acces
 		running = append(running, h)
 		go func() { failed <- h.Serve(l) }()
 	}
-	s.rotation.Serve()
+	if s.Keys { // a process that serves no lists cannot know that clusters have one
+		s.rotation.Serve()
+	}
 	done := make(chan struct{})
 	ctx, cancel := context.WithCancel(ctx)
 	go func() { keeper.run(ctx); close(done) }()

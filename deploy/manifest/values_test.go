@@ -8,23 +8,25 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-const chart = "../helm/holdfast-operator/"
-
 func TestReadmeExplainsEveryValue(t *testing.T) {
-	text, err := os.ReadFile(chart + "values.yaml")
-	if err != nil {
-		t.Fatal(err)
+	for _, chart := range []string{"holdfast-operator", "holdfast-trust", "holdfast-trust-sync"} {
+		t.Run(chart, func(t *testing.T) {
+			text, err := os.ReadFile("../helm/" + chart + "/values.yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			readme, err := os.ReadFile("../helm/" + chart + "/README.md")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var values map[string]any
+			if err := yaml.UnmarshalStrict(text, &values); err != nil {
+				t.Fatal(err)
+			}
+			delete(values, "global") // Helm's
+			checkExplained(t, string(readme), "", values)
+		})
 	}
-	readme, err := os.ReadFile(chart + "README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var values map[string]any
-	if err := yaml.UnmarshalStrict(text, &values); err != nil {
-		t.Fatal(err)
-	}
-	delete(values, "global") // Helm's
-	checkExplained(t, string(readme), "", values)
 }
 
 // checkExplained looks for each value, or for a table that it is in.

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/holdfast-telemetry/holdfast/e2e/chart"
 	"github.com/holdfast-telemetry/holdfast/e2e/kube"
 	"github.com/holdfast-telemetry/holdfast/e2e/operator"
 )
@@ -26,7 +27,7 @@ func chartWith(t *testing.T, values string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return join("The chart with "+values, docs)
+	return chart.Join("holdfast-operator", "The chart with "+values, docs)
 }
 
 // guarded is a Deployment of three of which two must always be there.

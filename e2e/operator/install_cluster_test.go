@@ -58,7 +58,7 @@ func TestInstall(t *testing.T) {
 		// A second one beside the first, only for this.
 		install := func(args ...string) {
 			t.Helper()
-			if _, err := helm(t, append([]string{"upgrade", "--install", "second", chart, "--kubeconfig", cluster.Kubeconfig(), "--namespace", "second",
+			if _, err := helm(t, append([]string{"upgrade", "--install", "second", folder, "--kubeconfig", cluster.Kubeconfig(), "--namespace", "second",
 				"--create-namespace", "--skip-crds", "--set", "fullnameOverride=second"}, args...)...); err != nil {
 				t.Fatal(err)
 			}

@@ -3,11 +3,8 @@
 package operator_test
 
 import (
-	"bytes"
 	"flag"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,45 +14,26 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/holdfast-telemetry/holdfast/deploy/manifest"
-	"github.com/holdfast-telemetry/holdfast/e2e/peer"
+	"github.com/holdfast-telemetry/holdfast/e2e/chart"
 )
 
 const (
 	deploy = "../../deploy"
-	chart  = deploy + "/helm/holdfast-operator"
-	// kubeVersion is what charts are rendered for; without it, it would be the version that Helm was built with.
-	kubeVersion = "1.33.0"
+	folder = deploy + "/helm/holdfast-operator"
 )
 
 var update = flag.Bool("update", false, "write the manifests of deploy/ again")
 
-// helm runs the real Helm in a folder of its own, so that nobody's configuration has a say.
+// helm runs the real Helm.
 func helm(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	bin, err := peer.Build(t.Context(), "helm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), peer.Executable(bin, "helm"), args...)
-	cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("helm %s: %w\n%s%s", strings.Join(args, " "), err, stdout.String(), stderr.String())
-	}
-	return stdout.String(), nil
+	return chart.Helm(t, args...)
 }
 
 // render renders the chart and reads the result strictly.
 func render(t *testing.T, args ...string) ([]manifest.Document, error) {
 	t.Helper()
-	text, err := helm(t, append([]string{
-		"template", "holdfast-operator", chart, "--namespace", "holdfast-operator", "--kube-version", kubeVersion,
-	}, args...)...)
-	if err != nil {
-		return nil, err
-	}
-	return manifest.Parse([]byte(text))
+	return chart.Render(t, folder, "holdfast-operator", "holdfast-operator", args...)
 }
 
 // plain are the manifests for those who do without Helm.
@@ -96,7 +74,7 @@ func TestManifestsAreWhatTheChartRenders(t *testing.T) {
 				t.Fatal(err)
 			}
 			docs = slices.DeleteFunc(docs, func(d manifest.Document) bool { return !p.wanted(d.Source) })
-			want := join(p.header, docs)
+			want := chart.Join("holdfast-operator", p.header, docs)
 			path := filepath.Join(deploy, p.file)
 			if *update {
 				if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
@@ -114,27 +92,8 @@ func TestManifestsAreWhatTheChartRenders(t *testing.T) {
 	}
 }
 
-// join writes one manifest. Namespaces come first, since what is in them cannot be made before them.
-func join(header string, docs []manifest.Document) string {
-	var b strings.Builder
-	b.WriteString("# Generated from deploy/helm/holdfast-operator by make manifest.\n#\n")
-	for line := range strings.Lines(header) {
-		b.WriteString("# " + line)
-	}
-	b.WriteString("\n")
-	first := func(d manifest.Document) bool { return strings.HasSuffix(d.Source, "/namespace.yaml") }
-	for _, pass := range []bool{true, false} {
-		for _, d := range docs {
-			if first(d) == pass {
-				b.WriteString("---\n" + strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(d.Text), "---")) + "\n")
-			}
-		}
-	}
-	return b.String()
-}
-
 func TestChartIsCleanToHelmLint(t *testing.T) {
-	out, err := helm(t, "lint", chart, "--strict")
+	out, err := helm(t, "lint", folder, "--strict")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,12 +35,19 @@ func NewCosign(ctx context.Context, t testing.TB) *Cosign {
 	return &Cosign{path: peer.Executable(bin, "cosign"), home: t.TempDir()}
 }
 
+// Command returns cosign with those arguments, ready to run.
+func (c *Cosign) Command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, c.path, args...)
+	cmd.Dir = c.home
+	cmd.Env = []string{"HOME=" + c.home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "COSIGN_PASSWORD="}
+	return cmd
+}
+
 // Run runs cosign and returns all that it prints. When it fails the error has that too, but not the arguments, which can be a registry's
 // login. Variables are NAME=value.
 func (c *Cosign) Run(ctx context.Context, variables []string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, c.path, args...)
-	cmd.Dir = c.home
-	cmd.Env = append([]string{"HOME=" + c.home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "COSIGN_PASSWORD="}, variables...)
+	cmd := c.Command(ctx, args...)
+	cmd.Env = append(cmd.Env, variables...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return string(out), fmt.Errorf("cosign %s: %w: %s", args[0], err, strings.TrimSpace(string(out)))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/e2e/kube"
 	"github.com/holdfast-telemetry/holdfast/e2e/trust"
+	"github.com/holdfast-telemetry/holdfast/e2e/trust/watch"
 )
 
 // What all tests share: one control plane, and the policy-controller of it.
@@ -43,6 +44,11 @@ func run(m *testing.M) (status int) {
 		return fail(err)
 	}
 	defer controller.Stop()
+	defer func() {
+		if err := watch.RemoveFaulty(); err != nil {
+			status = fail(err)
+		}
+	}()
 	fmt.Printf("control plane %.1fs, policy-controller %.1fs\n", up.Sub(start).Seconds(), time.Since(up).Seconds())
 	return m.Run()
 }

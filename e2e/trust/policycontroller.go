@@ -40,8 +40,8 @@ var policies = schema.GroupVersionResource{Group: "policy.sigstore.dev", Version
 // Where policy-controller listens for the API server and for probes, whatever its flag --secure-port says.
 const webhookPort, probePort = 8443, 8080
 
-// PolicyController is a policy-controller 0.15.1 that looks at the pods of every namespace but its own and those with ExcludeLabel,
-// and refuses images that no policy matches.
+// PolicyController is a policy-controller 0.15.1 that looks at the pods of every namespace but those with ExcludeLabel and those that
+// deploy/policy-controller/values.yaml exempts by their names, and refuses images that no policy matches.
 type PolicyController struct {
 	*kube.Program
 	cluster *kube.Cluster
@@ -220,7 +220,10 @@ func adapt(o *unstructured.Unstructured) error {
 
 func adaptHook(hook map[string]any) error {
 	if hook["name"] == ImageWebhook {
-		hook["namespaceSelector"] = map[string]any{"matchExpressions": []any{map[string]any{"key": ExcludeLabel, "operator": "DoesNotExist"}}}
+		hook["namespaceSelector"] = map[string]any{"matchExpressions": []any{
+			map[string]any{"key": ExcludeLabel, "operator": "DoesNotExist"},
+			map[string]any{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": []any{PolicyNamespace, "holdfast-trust", "kube-system"}},
+		}}
 	}
 	return unstructured.SetNestedField(hook, int64(webhookPort), "clientConfig", "service", "port")
 }

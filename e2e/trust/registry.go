@@ -119,20 +119,26 @@ func (r *Registry) Options(ctx context.Context) []remote.Option {
 // Push makes an image that is like no other, pushes it to a repository, under the tag latest, and returns its digest.
 func (r *Registry) Push(ctx context.Context, t testing.TB, repository string) name.Digest {
 	t.Helper()
-	image, err := random.Image(64, 1)
+	digest, err := r.TryPush(ctx, repository)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return digest
+}
+
+// TryPush is Push for goroutines of a test.
+func (r *Registry) TryPush(ctx context.Context, repository string) (name.Digest, error) {
+	image, err := random.Image(64, 1)
+	if err != nil {
+		return name.Digest{}, err
 	}
 	tag, err := name.NewTag(r.Host + "/" + repository + ":latest")
 	if err != nil {
-		t.Fatal(err)
+		return name.Digest{}, err
 	}
 	if err := remote.Write(tag, image, r.Options(ctx)...); err != nil {
-		t.Fatal(err)
+		return name.Digest{}, err
 	}
 	digest, err := image.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tag.Digest(digest.String())
+	return tag.Digest(digest.String()), err
 }

@@ -31,6 +31,8 @@ type service struct {
 	url       string
 	registry  *trust.Registry
 	namespace string // where pods are asked for
+	env       []string
+	policy    string // the agent's
 	program   *kube.Program
 	agent     *kube.Program
 }
@@ -55,10 +57,14 @@ func binary(t testing.TB) string {
 	return path
 }
 
-// startService runs a service with those keys, a part of its configuration, and the agent, and returns when the cluster has the policy.
-func startService(t *testing.T, keys string) *service {
+// startService runs a service with those keys, a part of its configuration, and the agent, and returns when the cluster has the policy. What is
+// different about the service is changed before it starts.
+func startService(t *testing.T, keys string, changes ...func(*service)) *service {
 	t.Helper()
 	s := &service{TB: t, bin: binary(t), dir: t.TempDir(), registry: trust.StartRegistry(t.Context(), t, trust.RegistryOptions{}), namespace: cluster.Namespace(t, nil)}
+	for _, change := range changes {
+		change(s)
+	}
 	addrs, err := peer.FreeAddrs(3)
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +77,7 @@ func startService(t *testing.T, keys string) *service {
 	s.write("data/rules.yaml", fmt.Sprintf("rules:\n- {name: all, token: ci, repositories: [\"%s/**\"]}\n", s.registry.Host))
 	s.write("token", s.must("ci-credentials", "add", "ci"))
 	s.program = kube.NewProgram(s.dir, "holdfast-trust", s.bin, "serve", "--config", s.path("trust.yaml"))
+	s.program.Setenv(s.env...)
 	s.run(s.program, "a key signed", func(context.Context) error {
 		if !strings.Contains(s.program.Log(), "images/1 active") {
 			return fmt.Errorf("it does not")
@@ -79,14 +86,14 @@ func startService(t *testing.T, keys string) *service {
 	})
 	s.write("pin.pem", s.must("keys", "pin"))
 	own := cluster.Namespace(t, map[string]string{trust.ExcludeLabel: "true"})
-	policy := "trust-" + own
-	s.agent = kube.NewProgram(s.dir, "holdfast-trust-sync", s.bin, "sync", "--kubeconfig", cluster.Kubeconfig(), "--keys", s.url+"/v1/keys", "--plain", "--pin", s.path("pin.pem"),
-		"--namespace", own, "--policy", policy, "--images", s.registry.Host+"/**", "--poll", poll.String(), "--metrics", addrs[2])
+	s.policy = "trust-" + own
+	s.agent = kube.NewProgram(s.dir, "holdfast-trust-sync", binary(t), "sync", "--kubeconfig", cluster.Kubeconfig(), "--keys", s.url+"/v1/keys", "--plain", "--pin", s.path("pin.pem"),
+		"--namespace", own, "--policy", s.policy, "--images", s.registry.Host+"/**", "--poll", poll.String(), "--metrics", addrs[2])
 	t.Cleanup(func() {
 		s.agent.Stop() // it would bring the policy back
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if err := controller.DeletePolicy(ctx, policy); err != nil {
+		if err := controller.DeletePolicy(ctx, s.policy); err != nil {
 			t.Error(err)
 		}
 	})
@@ -110,6 +117,15 @@ func (s *service) write(name, text string) {
 	if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
 		s.Fatal(err)
 	}
+}
+
+func (s *service) read(name string) string {
+	s.Helper()
+	text, err := os.ReadFile(s.path(name))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return string(text)
 }
 
 // run starts a program until the test ends.
@@ -136,6 +152,7 @@ func (s *service) run(p *kube.Program, what string, ready func(context.Context) 
 func (s *service) must(args ...string) string {
 	s.Helper()
 	cmd := exec.CommandContext(s.Context(), s.bin, append([]string{"--config", s.path("trust.yaml"), "--log-level", "error"}, args...)...)
+	cmd.Env = append(os.Environ(), s.env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {

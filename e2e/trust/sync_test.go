@@ -87,10 +87,11 @@ func (e *endpoint) seal(l *keylist.List, by *ecdsa.PrivateKey) []byte {
 type agent struct {
 	*testing.T
 	policy, namespace string
+	program           *kube.Program
 }
 
-// startAgent runs an agent of an endpoint until the test ends, for the images of a registry that is not there.
-func startAgent(t *testing.T, e *endpoint) *agent {
+// startAgent runs an agent of an endpoint until the test ends, for the images of a registry, or of one that is not there.
+func startAgent(t *testing.T, e *endpoint, registries ...string) *agent {
 	t.Helper()
 	dir := t.TempDir()
 	pem, err := key.MarshalPEM(&e.listKey.PublicKey)
@@ -102,9 +103,13 @@ func startAgent(t *testing.T, e *endpoint) *agent {
 		t.Fatal(err)
 	}
 	namespace := cluster.Namespace(t, map[string]string{trust.ExcludeLabel: "true"})
-	a := &agent{t, "agent-" + namespace, namespace}
+	images := namespace + ".example/**"
+	for _, host := range registries {
+		images = host + "/**"
+	}
 	p := kube.NewProgram(dir, "holdfast-trust-sync", binary(t), "sync", "--kubeconfig", cluster.Kubeconfig(), "--keys", e.url, "--plain", "--pin", pin, "--namespace", namespace,
-		"--policy", a.policy, "--images", namespace+".example/**", "--poll", "1s", "--metrics", "")
+		"--policy", "agent-"+namespace, "--images", images, "--poll", "1s", "--metrics", "")
+	a := &agent{t, "agent-" + namespace, namespace, p}
 	t.Cleanup(func() {
 		p.Stop()
 		if t.Failed() {

@@ -25,6 +25,7 @@ import (
 // Vault is a Vault server with the transit engine at transit/. It listens without TLS, stores on disk and is unsealed.
 type Vault struct {
 	*kube.Program
+	store string // the folder of all that it holds
 	// URL is where it answers: http://127.0.0.1:port.
 	URL string
 	// Root is a token that may do all.
@@ -83,7 +84,7 @@ func StartVault(ctx context.Context, t testing.TB) *Vault {
 	if err := os.WriteFile(config, fmt.Appendf(nil, vaultConfig, store, addrs[0], addrs[1], bin), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	v := &Vault{URL: "http://" + addrs[0], bin: bin}
+	v := &Vault{store: store, URL: "http://" + addrs[0], bin: bin}
 	v.Program = kube.NewProgram(dir, "vault", peer.Executable(bin, "vault"), "server", "-config="+config)
 	started(t, v.Program, func() error { return v.Run(ctx) })
 	if err := v.Set(ctx, "sys/mounts/transit", map[string]any{"type": "transit"}); err != nil {
@@ -118,6 +119,12 @@ func (v *Vault) Run(ctx context.Context) error {
 		}
 		return err
 	})
+}
+
+// Destroy kills it and deletes all that it holds.
+func (v *Vault) Destroy() error {
+	v.Kill()
+	return os.RemoveAll(v.store)
 }
 
 func (v *Vault) initialise(ctx context.Context) error {

@@ -3,6 +3,8 @@ package finding
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -69,6 +71,27 @@ type Finding struct {
 	Field []string `json:"field,omitempty"`
 	// Related are other places that belong to it: the other origin of a duplicate.
 	Related []Place `json:"related,omitempty"`
+	// Loss is how many objects would be deleted because of it, where that is known.
+	Loss int `json:"loss,omitempty"`
+	// In is the object as its file has it, where it is about one.
+	In *object.Object `json:"-"`
+}
+
+// Fingerprint is what stays the same of a finding while files move and lines shift: the rule and the object, or else the path.
+func (f *Finding) Fingerprint() string {
+	about := f.Path
+	if f.Key != (object.Key{}) {
+		about = f.Key.String()
+	}
+	hash := sha256.Sum256([]byte(f.Rule + "\x00" + about + "\x00" + f.Application + "\x00" + object.Field(f.Field)))
+	return hex.EncodeToString(hash[:16])
+}
+
+// Gravest orders findings for a reader who reads one line only: errors first, and of those the ones that delete most.
+func Gravest(findings []Finding) {
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		return cmp.Or(int(b.Severity-a.Severity), b.Loss-a.Loss, cmp.Compare(a.Rule, b.Rule), tree.Compare(a.Path, b.Path), a.Line-b.Line, a.Column-b.Column, a.Key.Compare(b.Key), cmp.Compare(a.Message, b.Message))
+	})
 }
 
 // Sort orders findings by path, line, column and rule: the same tree always gives the same text.

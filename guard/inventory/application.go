@@ -17,10 +17,14 @@ func (i *Inventory) controls(ctx context.Context) error {
 			continue
 		}
 		for n := range f.Objects {
-			if err := i.control(Origin{f.Path, &f.Objects[n]}); err != nil {
-				return fmt.Errorf("%s:%d: %w", f.Path, f.Objects[n].Line, err)
+			origin := Origin{f.Path, &f.Objects[n]}
+			if err := i.control(origin); err != nil {
+				i.Refused = append(i.Refused, Refused{origin, err})
 			}
 		}
+	}
+	for _, set := range i.Sets {
+		i.generate(set)
 	}
 	for _, a := range i.Applications {
 		if err := ctx.Err(); err != nil {
@@ -40,7 +44,11 @@ func (i *Inventory) control(origin Origin) error {
 		}
 		i.Applications = append(i.Applications, &Application{Application: a, Origin: origin})
 	case argo.ApplicationSetKind:
-		i.Sets = append(i.Sets, &Set{Origin: origin, Namespace: o.Namespace, Name: o.Name})
+		set, err := argo.ParseSet(o)
+		if err != nil {
+			return err
+		}
+		i.Sets = append(i.Sets, &Set{Set: set, Origin: origin})
 	case argo.ProjectKind:
 		p, err := argo.ParseProject(o)
 		if err != nil {
@@ -49,6 +57,27 @@ func (i *Inventory) control(origin Origin) error {
 		i.Projects = append(i.Projects, &Project{Project: p, Origin: origin})
 	}
 	return nil
+}
+
+// generate adds the Applications of a set.
+func (i *Inventory) generate(set *Set) {
+	for _, g := range set.Spec.Generators {
+		if g.Git != nil {
+			if why := i.elsewhere(&argo.Source{RepoURL: g.Git.RepoURL}); why != "" {
+				set.Unanalysed = append(set.Unanalysed, "the git generator reads "+g.Git.RepoURL)
+				return
+			}
+		}
+	}
+	made, err := set.Applications(i.tree, i.Options.Clusters)
+	if err != nil {
+		set.Broken = err
+		return
+	}
+	set.Generated, set.Unanalysed = len(made.All), made.Unanalysed
+	for _, a := range made.All {
+		i.Applications = append(i.Applications, &Application{Application: a, Origin: set.Origin, Set: set.Metadata.Name})
+	}
 }
 
 // expand finds the objects of an Application.
@@ -131,4 +160,18 @@ func (a *Application) Standing() map[object.Key]Target {
 		standing[t.Key] = t
 	}
 	return standing
+}
+
+// Hook says whether an object is a hook of a sync, or of Helm: Argo CD runs those, and does not prune them like others.
+func (t *Target) Hook() bool {
+	_, hook := t.Object.Annotations[argo.Hook]
+	_, helm := t.Object.Annotations[argo.HelmHook]
+	return hook || helm
+}
+
+// Expand reads what an Application would own if it were defined like that in this tree.
+func (i *Inventory) Expand(definition *Application) *Application {
+	a := &Application{Application: definition.Application, Origin: definition.Origin, Set: definition.Set}
+	i.expand(a)
+	return a
 }

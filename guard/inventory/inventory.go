@@ -99,8 +99,10 @@ type Inventory struct {
 	Applications []*Application
 	Sets         []*Set
 	Projects     []*Project
-	Scopes       object.Scopes
-	Options      Options
+	// Refused are those that do not have the fields that Argo CD's resources have: the API server refuses them.
+	Refused []Refused
+	Scopes  object.Scopes
+	Options Options
 
 	tree  tree.Tree
 	index map[string]int // of Files, by path
@@ -109,8 +111,20 @@ type Inventory struct {
 
 // Set is an ApplicationSet of the tree.
 type Set struct {
+	*argo.Set
 	Origin
-	Namespace, Name string
+	// Generated says how many Applications it generates.
+	Generated int
+	// Broken is why Argo CD generates nothing, and leaves the Applications as they are.
+	Broken error
+	// Unanalysed says of what is not known which Applications it makes.
+	Unanalysed []string
+}
+
+// Refused is one of Argo CD's resources that cannot be one.
+type Refused struct {
+	Origin
+	Err error
 }
 
 // Project is an AppProject of the tree.
@@ -208,6 +222,7 @@ func (i *Inventory) readFile(f tree.File) (File, error) {
 		file.Hash = tree.Hash(data)
 	}
 	file.File = object.Read(f.Path, data, i.Options.Keep)
+	file.Size = int64(len(data))
 	if i.Options.Cache != nil {
 		i.Options.Cache.Put(name, file.Hash, file.File)
 	}
@@ -264,4 +279,30 @@ func (i *Inventory) parents() {
 			}
 		}
 	}
+}
+
+// Body reads an object whole, also of a kind that is not kept.
+func (i *Inventory) Body(o Origin) (map[string]any, error) {
+	if o.Object.Body != nil {
+		return o.Object.Body, nil
+	}
+	f := i.File(o.Path)
+	if f == nil {
+		return nil, fmt.Errorf("%s is no file of %s", o.Path, i.Name)
+	}
+	all := i.tree.Files()
+	n, ok := slices.BinarySearchFunc(all, o.Path, func(f tree.File, p string) int { return tree.Compare(f.Path, p) })
+	if !ok {
+		return nil, fmt.Errorf("%s is no file of %s", o.Path, i.Name)
+	}
+	data, err := i.tree.Read(all[n])
+	if err != nil {
+		return nil, err
+	}
+	for _, found := range object.Read(o.Path, data, object.Kinds{o.Object.GroupKind(): true}).Objects {
+		if found.Document == o.Object.Document && found.Item == o.Object.Item {
+			return found.Body, nil
+		}
+	}
+	return nil, fmt.Errorf("%s changed while it was read", o.Path)
 }

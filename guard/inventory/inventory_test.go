@@ -72,7 +72,7 @@ func TestAnApplicationOwnsWhatItsFolderSays(t *testing.T) {
 
 func TestWhatIsNotInTheTreeIsSaidToBeMissing(t *testing.T) {
 	i := load(t, map[string]string{
-		"a.yaml": application("a", "x", "") + "---\n" + application("b", "y", ", chart: redis") + "---\n" + application("c", "z", ", targetRevision: 0123456789012345678901234567890123456789"),
+		"a.yaml": application("a", "x", "") + "---\n" + application("b", "y", ", chart: redis") + "---\n" + application("c", "z", ", targetRevision: f123456789012345678901234567890123456789"),
 	}, inventory.Options{Repositories: []string{"git@example.com:other.git"}})
 	for n, words := range []string{"not in the repository", "the chart redis", "of the commit"} {
 		if got := i.Applications[n].Unanalysed; len(got) != 1 || !strings.Contains(got[0], words) {
@@ -87,5 +87,14 @@ func TestAFileThatDoesNotParseBreaksItsApplication(t *testing.T) {
 	}, inventory.Options{})
 	if err := i.Applications[0].Broken; err == nil || !strings.Contains(err.Error(), "x/a.yaml: line") {
 		t.Errorf("broken is %v", err)
+	}
+}
+
+func TestAnApplicationThatCannotBeReadIsNamedAndTheRestIsRead(t *testing.T) {
+	i := load(t, map[string]string{
+		"a.yaml": "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: bad}\nspec: {source: [1]}\n", "b.yaml": application("good", "x", ""),
+	}, inventory.Options{})
+	if len(i.Applications) != 1 || len(i.Refused) != 1 || i.Refused[0].Path != "a.yaml" || !strings.Contains(i.Refused[0].Err.Error(), "the Application bad") {
+		t.Errorf("%+v, refused %+v", i.Applications, i.Refused)
 	}
 }

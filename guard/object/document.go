@@ -17,48 +17,76 @@ type document struct {
 	depth  int // of the one that is converted
 }
 
-// bad is a complaint about a node.
-func (d *document) bad(n *yaml.Node, format string, args ...any) *Bad {
-	return &Bad{Line: d.lines + n.Line, Column: n.Column, Message: fmt.Sprintf(format, args...)}
+// place is where something begins in a file, from 1.
+type place struct{ line, column int }
+
+// bad is a complaint about what is in a place.
+func (p place) bad(format string, args ...any) *Bad {
+	return &Bad{Line: p.line, Column: p.column, Message: fmt.Sprintf(format, args...)}
+}
+
+// place is where a node begins; of an alias, where that begins which it names.
+func (d *document) place(n *yaml.Node) place {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return place{d.lines + n.Line, n.Column}
 }
 
 // root reads the document's value: an object, a list of them, or nothing.
 func (d *document) root(n *yaml.Node) *Bad {
+	at := d.place(n)
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return nil
 	}
 	if n.Kind != yaml.MappingNode {
-		return d.bad(n, "it is no object: a mapping with apiVersion, kind and metadata is wanted")
+		return at.bad("%s", noObject)
 	}
 	d.repeated(n, nil)
 	body, err := d.mapping(n)
 	if err != nil {
-		return d.bad(n, "%v", err)
+		return at.bad("%v", err)
 	}
-	if items, ok := body["items"]; ok {
-		return d.list(n, items)
+	var places []place
+	if items := value(n, "items"); items != nil {
+		for _, item := range items.Content {
+			places = append(places, d.place(item))
+		}
 	}
-	return d.object(n, body, 0)
+	return d.whole(at, body, places)
 }
 
-// list reads the objects of a list, as deep as Argo CD flattens it: one level.
-func (d *document) list(n *yaml.Node, items any) *Bad {
+const noObject = "it is no object: a mapping with apiVersion, kind and metadata is wanted"
+
+// whole reads the document's mapping: an object, or a list whose items begin in places.
+func (d *document) whole(at place, body map[string]any, places []place) *Bad {
+	if items, ok := body["items"]; ok {
+		return d.list(at, items, places)
+	}
+	return d.object(at, body, 0)
+}
+
+// list reads the objects of a list, as deep as Argo CD flattens it: one level. Items whose places are not known, those of a list that was
+// merged in, are where the list is.
+func (d *document) list(at place, items any, places []place) *Bad {
 	d.file.Lists = true
 	if items == nil {
 		return nil
 	}
 	bodies, ok := items.([]any)
-	nodes := value(n, "items")
-	if !ok || nodes == nil {
-		return d.bad(n, "items is no list")
+	if !ok {
+		return at.bad("items is no list")
 	}
 	for i, item := range bodies {
-		body, ok := item.(map[string]any)
-		node := nodes.Content[i]
-		if !ok {
-			return d.bad(node, "item %d of the list is no object", i+1)
+		there := at
+		if len(places) == len(bodies) {
+			there = places[i]
 		}
-		if bad := d.object(node, body, i+1); bad != nil {
+		body, ok := item.(map[string]any)
+		if !ok {
+			return there.bad("item %d of the list is no object", i+1)
+		}
+		if bad := d.object(there, body, i+1); bad != nil {
 			return bad
 		}
 	}
@@ -69,7 +97,7 @@ func (d *document) list(n *yaml.Node, items any) *Bad {
 func value(n *yaml.Node, key string) *yaml.Node {
 	var found *yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
+		if k := n.Content[i]; k.Value == key && k.Kind == yaml.ScalarNode || k.Kind == yaml.AliasNode && k.Alias.Value == key {
 			found = n.Content[i+1]
 		}
 	}
@@ -80,11 +108,8 @@ func value(n *yaml.Node, key string) *yaml.Node {
 }
 
 // object adds an object to the file.
-func (d *document) object(n *yaml.Node, body map[string]any, item int) *Bad {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	o := Object{Document: d.number, Item: item, Line: d.lines + n.Line, Column: n.Column}
+func (d *document) object(at place, body map[string]any, item int) *Bad {
+	o := Object{Document: d.number, Item: item, Line: at.line, Column: at.column}
 	var apiVersion string
 	for _, field := range []struct {
 		name string
@@ -92,13 +117,13 @@ func (d *document) object(n *yaml.Node, body map[string]any, item int) *Bad {
 	}{{"apiVersion", &apiVersion}, {"kind", &o.Kind}} {
 		text, ok := body[field.name].(string)
 		if !ok || text == "" {
-			return d.bad(n, "%s is missing, or no text", field.name)
+			return at.bad("%s is missing, or no text", field.name)
 		}
 		*field.to = intern(text)
 	}
 	o.Group = intern(Group(apiVersion))
 	o.Version = intern(apiVersion[strings.LastIndexByte(apiVersion, '/')+1:])
-	if bad := d.metadata(n, &o, body["metadata"]); bad != nil {
+	if bad := d.metadata(at, &o, body["metadata"]); bad != nil {
 		return bad
 	}
 	if d.keep[o.GroupKind()] {
@@ -109,10 +134,10 @@ func (d *document) object(n *yaml.Node, body map[string]any, item int) *Bad {
 }
 
 // metadata fills what an object's metadata says.
-func (d *document) metadata(n *yaml.Node, o *Object, metadata any) *Bad {
+func (d *document) metadata(at place, o *Object, metadata any) *Bad {
 	m, ok := metadata.(map[string]any)
 	if !ok {
-		return d.bad(n, "the %s has no metadata", o.Kind)
+		return at.bad("the %s has no metadata", o.Kind)
 	}
 	var generate string
 	for _, field := range []struct {
@@ -124,11 +149,11 @@ func (d *document) metadata(n *yaml.Node, o *Object, metadata any) *Bad {
 		case string:
 			*field.to = v
 		default:
-			return d.bad(n, "metadata.%s of the %s is %v, and no text: quote it", field.name, o.Kind, v)
+			return at.bad("metadata.%s of the %s is %v, and no text: quote it", field.name, o.Kind, v)
 		}
 	}
 	if o.Name == "" && generate == "" {
-		return d.bad(n, "the %s has no metadata.name", o.Kind)
+		return at.bad("the %s has no metadata.name", o.Kind)
 	}
 	o.Generated = o.Name == ""
 	if o.Generated {

@@ -21,7 +21,8 @@ type Object struct {
 	// Line and Column, from 1, are where it begins.
 	Line   int `json:"line"`
 	Column int `json:"column"`
-	// Annotations and Labels have those whose key Retained names, whatever the kind.
+	// Annotations and Labels have those whose key Retained names, whatever the kind. Objects with the same ones share a map, which nobody
+	// may change.
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	// Body is the whole object, as encoding/json would decode it, for kinds that the reader was asked to keep.
@@ -44,6 +45,8 @@ type File struct {
 	Skipped bool `json:"skipped,omitempty"`
 	// Lists says that a document was a list of objects.
 	Lists bool `json:"lists,omitempty"`
+	// Size is the length of the file, in bytes.
+	Size int64 `json:"size,omitempty"`
 	// Bad is what makes Argo CD fail to read the file, or read nothing of it.
 	Bad *Bad `json:"bad,omitempty"`
 }

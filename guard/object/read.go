@@ -2,7 +2,6 @@ package object
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -40,7 +39,7 @@ func Read(name string, data []byte, keep Kinds) *File {
 		bad = f.readYAML(data, keep)
 	}
 	if bad != nil {
-		bad.Manifest = looksLikeManifest(data)
+		bad.Manifest = strings.HasSuffix(name, ".json") || looksLikeManifest(data) // Argo CD passes over no JSON
 		*f = File{Bad: bad}
 	}
 	return f
@@ -54,41 +53,6 @@ func looksLikeManifest(data []byte) bool {
 		}
 	}
 	return true
-}
-
-// readJSON reads a file that must be one object.
-func (f *File) readJSON(data []byte, keep Kinds) *Bad {
-	if bad := jsonError(data); bad != nil {
-		return bad
-	}
-	return f.document(data, 0, 0, keep)
-}
-
-// jsonError says where a text is no single JSON value.
-func jsonError(data []byte) *Bad {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	var first any
-	err := decoder.Decode(&first)
-	if err == nil {
-		if _, err = decoder.Token(); errors.Is(err, io.EOF) {
-			return nil
-		}
-		line, column := position(data, int(decoder.InputOffset()))
-		return &Bad{Line: line, Column: column, Message: "a JSON file has one object, and here another one begins; write each into a file of its own"}
-	}
-	offset := len(data)
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		offset = int(syntax.Offset) - 1
-	}
-	line, column := position(data, max(0, offset))
-	return &Bad{Line: line, Column: column, Message: "it is not JSON: " + err.Error()}
-}
-
-// position returns the line and the column, from 1, of a place in a text.
-func position(data []byte, offset int) (line, column int) {
-	before := data[:min(offset, len(data))]
-	return 1 + bytes.Count(before, []byte("\n")), len(before) - bytes.LastIndexByte(before, '\n')
 }
 
 // readYAML reads documents one after the other, each for itself: a line that begins with three dashes ends one wherever it stands.
@@ -108,15 +72,14 @@ func (f *File) readYAML(data []byte, keep Kinds) *Bad {
 // firstDocument cuts the first document off: its text, the lines up to the next one, and the rest from the line that separates them,
 // nil where there is none.
 func firstDocument(data []byte) (text []byte, lines int, rest []byte) {
-	for start := 0; ; {
-		end := bytes.IndexByte(data[start:], '\n')
-		if end < 0 {
-			return data, lines, nil
+	for end := 0; ; {
+		next := bytes.Index(data[end:], []byte("\n---"))
+		if next < 0 {
+			return data, 0, nil
 		}
-		start += end + 1
-		lines++
-		if isSeparator(data[start:]) {
-			return data[:start], lines, data[start:]
+		end += next + 1
+		if isSeparator(data[end:]) {
+			return data[:end], bytes.Count(data[:end], []byte("\n")), data[end:]
 		}
 	}
 }
@@ -128,6 +91,14 @@ func isSeparator(data []byte) bool {
 
 // document reads one document that begins after some lines.
 func (f *File) document(text []byte, number, lines int, keep Kinds) *Bad {
+	if f.scan(text, number, lines, keep) {
+		return nil
+	}
+	return f.parse(text, number, lines, keep)
+}
+
+// parse reads one document with the YAML parser.
+func (f *File) parse(text []byte, number, lines int, keep Kinds) *Bad {
 	d := document{number: number, lines: lines, keep: keep, file: f}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var root yaml.Node

@@ -56,8 +56,8 @@ func TestWhatIsNoManifestIsBadAtItsLine(t *testing.T) {
 		"broken":           {"a.yaml", "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n name: b\n", 4, true, "not YAML"},
 		"second document":  {"a.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: a}\n---\napiVersion: v1\nkind: A\nmetadata: {}\n", 5, true, "no metadata.name"},
 		"number as name":   {"a.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: 12}\n", 1, true, "quote it"},
-		"two JSON objects": {"a.json", "{\"a\":1}\n{\"b\":2}\n", 2, false, "a file of its own"},
-		"no JSON":          {"a.json", "{\"a\":1,\n}\n", 2, false, "not JSON"},
+		"two JSON objects": {"a.json", "{\"a\":1}\n{\"b\":2}\n", 2, true, "a file of its own"},
+		"no JSON":          {"a.json", "{\"a\":1,\n}\n", 2, true, "not JSON"},
 		"alias in itself":  {"a.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: a}\nspec: &a [*a]\n", 1, true, "levels deep"},
 		"a list":           {"a.yaml", "- a\n", 1, false, "no object"},
 	} {

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
@@ -27,6 +28,7 @@ type followed[T any] struct {
 	seen   os.FileInfo
 	read   time.Time
 	value  T
+	taken  [sha256.Size]byte // the hash of the text that value is from
 	err    error
 }
 
@@ -47,12 +49,26 @@ func (f *followed[T]) get() (T, error) {
 	if f.seen != nil && os.SameFile(f.seen, stat) && f.seen.Size() == stat.Size() && f.seen.ModTime().Equal(stat.ModTime()) && f.read.Sub(stat.ModTime()) > settled {
 		return f.value, f.err
 	}
-	value, stat, err := f.load()
-	f.seen, f.read, f.err = stat, now, err
+	text, stat, err := readBounded(f.path, f.limit, f.check)
+	f.seen, f.read = stat, now
 	if err == nil {
-		f.value = value
+		err = f.take(text)
 	}
+	f.err = err
 	return f.value, f.err
+}
+
+// take has the value be what a text says. The same text is the same value, and not an equal one.
+func (f *followed[T]) take(text []byte) error {
+	sum := sha256.Sum256(text)
+	if sum == f.taken {
+		return nil
+	}
+	value, err := f.parse(text)
+	if err == nil {
+		f.value, f.taken = value, sum
+	}
+	return err
 }
 
 // forget has the next get look at the file.
@@ -60,15 +76,6 @@ func (f *followed[T]) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.looked, f.seen = time.Time{}, nil
-}
-
-func (f *followed[T]) load() (value T, stat os.FileInfo, err error) {
-	text, stat, err := readBounded(f.path, f.limit, f.check)
-	if err != nil {
-		return value, stat, err
-	}
-	value, err = f.parse(text)
-	return value, stat, err
 }
 
 // readBounded reads a file of at most limit bytes, and returns what it was at that time.

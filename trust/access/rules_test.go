@@ -1,8 +1,10 @@
 package access
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -215,6 +217,15 @@ func TestAChangeOfTheRulesIsInForceWithinASecondAndASlipIsNot(t *testing.T) {
 	if f.Current().issuers[github] != issuer {
 		t.Error("an issuer that did not change lost its keys")
 	}
+	var told bytes.Buffer
+	f.Logger = slog.New(slog.NewTextHandler(&told, nil))
+	put(strings.Replace(exampleRules, "reg.example/nightly/*", "reg.example/nightly/z", 1))
+	for end := time.Now().Add(3 * lookEvery); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		f.Current()
+	}
+	if n := strings.Count(told.String(), "rules taken"); n != 1 {
+		t.Errorf("a change was told of %d times", n)
+	}
 	put(exampleRules + "x")
 	within("a slip", func() bool { return f.Err() != nil })
 	if allowed() || len(f.Current().rules) == 0 {
@@ -224,6 +235,23 @@ func TestAChangeOfTheRulesIsInForceWithinASecondAndASlipIsNot(t *testing.T) {
 	within("a slip that was mended", allowed)
 	if _, err := OpenRules(path + "x"); err == nil {
 		t.Error("a file that is not there was opened")
+	}
+}
+
+// The example of the documentation is what people start from.
+func TestTheExampleOfTheDocumentationIsRight(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "trust", "service.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "\n    issuers:\n")
+	example, _, _ := strings.Cut(rest, "\n\n")
+	if !found {
+		t.Fatal("there is no example")
+	}
+	r := rules(t, "issuers:\n"+strings.ReplaceAll("\n"+example, "\n    ", "\n"))
+	if d := r.Decide(workflow("acme/web", "refs/heads/main"), "reg.example/acme/web"); !d.Allowed {
+		t.Error(d.Reason)
 	}
 }
 

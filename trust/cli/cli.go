@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/internal/version"
+	"github.com/holdfast-telemetry/holdfast/trust/rotation"
 	"github.com/holdfast-telemetry/holdfast/trust/settings"
 )
 
@@ -29,6 +30,8 @@ type Options struct {
 	Out, Err io.Writer
 	// Getenv looks up environment variables.
 	Getenv func(string) string
+	// Rotation, when it is set, is given the rotation of the keys before it is used. It is for tests.
+	Rotation func(*rotation.Rotation)
 }
 
 // app is what the commands share.

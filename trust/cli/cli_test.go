@@ -145,6 +145,18 @@ func (p *place) push(repository string) string {
 	return ref.String()
 }
 
+// remove deletes an image, and leaves its signature.
+func (p *place) remove(image string) {
+	p.Helper()
+	ref, err := name.NewDigest(image)
+	if err != nil {
+		p.Fatal(err)
+	}
+	if err := remote.Delete(ref); err != nil {
+		p.Fatal(err)
+	}
+}
+
 func (p *place) verify(images ...string) (int, string) {
 	p.Helper()
 	code, out, errs := p.run(append([]string{"verify", "--keys", p.url + "/v1/keys", "--pin", p.path("pin.pem")}, images...)...)
@@ -167,6 +179,13 @@ func TestOneCommandSignsAndAnotherVerifies(t *testing.T) {
 	}
 	if code, out := p.verify("127.0.0.1:1/x@" + image[strings.Index(image, "sha256:"):]); code != cli.ExitUnknown || !strings.Contains(out, "UNKNOWN") {
 		t.Errorf("a registry that is away: %d %s", code, out)
+	}
+	// A signature alone lets nothing run.
+	gone := p.push("app/web")
+	p.must("sign", "--url", p.url, gone)
+	p.remove(gone)
+	if code, out := p.verify(image, gone); code != cli.ExitFailed || !strings.Contains(out, "ok      "+image) || !strings.Contains(out, "REFUSED "+gone+": the image is not in its registry") {
+		t.Errorf("an image that was deleted: %d %s", code, out)
 	}
 	// One command replaces the token.
 	old := p.env["HOLDFAST_TRUST_TOKEN"]
@@ -203,7 +222,7 @@ func TestARecoveryReplacesKeysAndSignatures(t *testing.T) {
 			if keys := p.must("keys", "list"); !strings.Contains(keys, "images/2  active") || strings.Contains(keys, "images/1") {
 				t.Errorf("the keys are\n%s", keys)
 			}
-			if code, out := p.verify(all...); code != cli.ExitDone || strings.Count(out, "by images/2") != len(all) {
+			if code, out := p.verify("--deployed", p.path("deployed"), "--images", p.path("images.yaml")); code != cli.ExitDone || strings.Count(out, "by images/2") != len(all)+1 {
 				t.Errorf("verify: %d %s", code, out)
 			}
 		})
@@ -238,7 +257,9 @@ func TestWhatIsMissingIsSaidBeforeAnythingChanges(t *testing.T) {
 		"one of --orderly and --revoke-now": {"recover"},
 		"nothing has been changed":          {"recover", "--orderly", "--deployed", p.path("none")},
 		"there is nothing to sign":          {"resign"},
+		"there is nothing to verify":        {"verify", "--pin", p.path("none")},
 		"NAME/VERSION is wanted":            {"keys", "revoke", "images"},
+		`"two" is no version`:               {"keys", "relist", "two"},
 		"--only is":                         {"serve", "--only", "page"},
 		`unknown flag: --keyss`:             {"sync", "--keyss", "x"},
 	} {

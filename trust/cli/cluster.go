@@ -105,7 +105,7 @@ func (a *app) syncCommand() *cobra.Command {
 	flags.StringVar(&f.url, "keys", "", "https URL of the key list")
 	flags.StringVar(&f.ca, "ca", "", "a PEM file with the only authority of the endpoint's certificate")
 	flags.BoolVar(&f.plain, "plain", false, "allow an http URL: whoever is in between can keep lists back, but not change them")
-	flags.StringSliceVar(&f.pins, "pin", nil, "PEM files with the list keys that are heard (holdfast-trust keys pin prints one)")
+	flags.StringSliceVar(&f.pins, "pin", nil, "PEM files with the list keys that are heard, one or more in each (holdfast-trust keys pin prints one)")
 	flags.StringVar(&f.namespace, "namespace", "holdfast-trust", "namespace of the ConfigMap with what was accepted")
 	flags.StringVar(&f.name, "config-map", "holdfast-trust-sync", "its name")
 	flags.StringVar(&f.policy, "policy", policy.DefaultName, "name of the ClusterImagePolicy")
@@ -177,11 +177,11 @@ func pins(files []string) (all []*ecdsa.PublicKey, err error) {
 		if err != nil {
 			return nil, err
 		}
-		public, err := key.ParsePEM(text)
+		public, err := key.ParsePEMs(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		all = append(all, public)
+		all = append(all, public...)
 	}
 	return all, nil
 }

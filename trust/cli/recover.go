@@ -41,7 +41,7 @@ func (a *app) recoverCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r := &recovery{app: a, begin: time.Now(), sign: func(ctx context.Context) error { return a.resign(ctx, c, theirs, ours, false) }}
+		r := &recovery{app: a, begin: time.Now(), sign: func(ctx context.Context, force bool) error { return a.resign(ctx, c, theirs, ours, force) }}
 		if err := r.replaceCredentials(credentials); err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func (a *app) recoverCommand() *cobra.Command {
 type recovery struct {
 	*app
 	rotation *rotation.Rotation
-	sign     func(context.Context) error
+	sign     func(ctx context.Context, force bool) error
 	begin    time.Time
 }
 
@@ -119,7 +119,7 @@ func (r *recovery) orderly(ctx context.Context) error {
 		return err
 	}
 	r.tell("%s signs", next)
-	if err := r.sign(ctx); err != nil {
+	if err := r.sign(ctx, false); err != nil {
 		return fmt.Errorf("signing again; the old keys still count, run this again: %w", err)
 	}
 	if rec, err = r.rotation.Current(ctx); err != nil {
@@ -167,7 +167,8 @@ func (r *recovery) await(ctx context.Context, id key.ID) error {
 }
 
 func (r *recovery) finish(ctx context.Context, dead time.Time) error {
-	if err := r.sign(ctx); err != nil {
+	// The key is a new one, which has signed nothing that could be left as it is: there is no need to look.
+	if err := r.sign(ctx, true); err != nil {
 		return fmt.Errorf("signing again; what is not signed is refused, run holdfast-trust resign: %w", err)
 	}
 	r.conclude(dead)

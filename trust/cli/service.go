@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -36,7 +35,7 @@ func (a *app) serveCommand() *cobra.Command {
 		if err != nil {
 			return &usageError{cmd, err}
 		}
-		return (&trust.Service{Settings: s, Keys: only != "sign", Sign: only != "keys", Logger: logger}).Run(cmd.Context())
+		return (&trust.Service{Settings: s, Keys: only != "sign", Sign: only != "keys", Logger: logger, Rotation: a.Rotation}).Run(cmd.Context())
 	}
 	return cmd
 }
@@ -54,6 +53,9 @@ func (a *app) keys(do func(*rotation.Rotation) error) error {
 	r, end, err := trust.OpenRotation(s, logger)
 	if err != nil {
 		return err
+	}
+	if a.Rotation != nil {
+		a.Rotation(r)
 	}
 	return errors.Join(do(r), end())
 }
@@ -113,59 +115,57 @@ func (a *app) keysCommand() *cobra.Command {
 				return a.showKeys(rec, false)
 			})
 		}}
+	renew := &cobra.Command{Use: "renew", Short: "Go on with a store that does not have the keys, because the one that did is lost", Args: arguments(0, 0),
+		Long: "Go on with a store that does not have the keys, because the one that did is lost: publish a new key, which signs as soon as clusters know it. What the lost keys signed counts as before. The list key comes first: keys pin --next, and keys relist.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.keys(func(r *rotation.Rotation) error {
+				rec, err := r.Renew(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return a.showKeys(rec, false)
+			})
+		}}
 	var next bool
 	pin := &cobra.Command{Use: "pin", Short: "Print the public list key, which clusters pin", Args: arguments(0, 0), RunE: func(cmd *cobra.Command, _ []string) error {
 		return a.keys(func(r *rotation.Rotation) error { return a.pin(cmd.Context(), r, next) })
 	}}
 	pin.Flags().BoolVar(&next, "next", false, "print the version after the one that signs lists, which is made when it is not there: pin it beside the other, then relist")
-	relist := &cobra.Command{Use: "relist VERSION", Short: "Have another version of the list key sign the lists; clusters must have pinned it", Args: arguments(1, 1), RunE: func(cmd *cobra.Command, args []string) error {
-		version, err := strconv.Atoi(args[0])
-		if err != nil {
-			return &usageError{cmd, fmt.Errorf("%q is no version", args[0])}
-		}
-		return a.keys(func(r *rotation.Rotation) error {
-			rec, err := r.Relist(cmd.Context(), version)
-			if err != nil {
-				return err
+	relist := &cobra.Command{Use: "relist [VERSION]", Short: "Have another version of the list key sign the lists, by default the one that pin --next printed; clusters must have pinned it", Args: arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			version := 0
+			if len(args) > 0 {
+				var err error
+				if version, err = strconv.Atoi(args[0]); err != nil || version < 1 {
+					return &usageError{cmd, fmt.Errorf("%q is no version", args[0])}
+				}
 			}
-			return a.showKeys(rec, false)
-		})
-	}}
-	cmd.AddCommand(list, rotate, revoke, adopt, pin, relist)
+			return a.keys(func(r *rotation.Rotation) error {
+				rec, err := r.Relist(cmd.Context(), version)
+				if err != nil {
+					return err
+				}
+				return a.showKeys(rec, false)
+			})
+		}}
+	cmd.AddCommand(list, rotate, revoke, adopt, renew, pin, relist)
 	return cmd
 }
 
 // pin prints the list key, or the one after it.
 func (a *app) pin(ctx context.Context, r *rotation.Rotation, next bool) error {
-	rec, err := r.Current(ctx)
+	public, err := r.ListKey(ctx)
+	if next && err == nil || next && errors.Is(err, key.ErrNoVersion) { // a list key that is lost needs one after it all the more
+		public, err = r.NextListKey(ctx)
+	}
 	if err != nil {
 		return err
 	}
-	if rec.ListKey.Version == 0 {
-		return errors.New("there is no list key yet: run serve once")
-	}
-	all, err := r.Lists.Keys(ctx)
+	pem, err := key.MarshalPEM(public.Key)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(all, func(p key.Public) bool {
-		return !next && p.ID == rec.ListKey || next && p.ID.Version > rec.ListKey.Version
-	})
-	if i < 0 && next {
-		made, err := r.Lists.Rotate(ctx)
-		if err != nil {
-			return err
-		}
-		all, i = append(all, made), len(all)
-	}
-	if i < 0 {
-		return fmt.Errorf("the store does not have the list key %s", rec.ListKey)
-	}
-	pem, err := key.MarshalPEM(all[i].Key)
-	if err != nil {
-		return err
-	}
-	_, _ = fmt.Fprintf(a.Err, "%s\n", all[i].ID)
+	_, _ = fmt.Fprintf(a.Err, "%s\n", public.ID)
 	a.printf("%s", pem)
 	return nil
 }

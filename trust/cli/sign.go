@@ -19,10 +19,6 @@ import (
 	"github.com/holdfast-telemetry/holdfast/trust/client"
 	"github.com/holdfast-telemetry/holdfast/trust/endpoint"
 	"github.com/holdfast-telemetry/holdfast/trust/images"
-	"github.com/holdfast-telemetry/holdfast/trust/key"
-	"github.com/holdfast-telemetry/holdfast/trust/keylist"
-	"github.com/holdfast-telemetry/holdfast/trust/signature"
-	"github.com/holdfast-telemetry/holdfast/trust/sync"
 )
 
 // serviceFlags say which signing service is asked, and as whom.
@@ -95,87 +91,6 @@ func (a *app) showSigned(r endpoint.Result) {
 	default:
 		a.printf("fresh   %s by %s: %s\n", r.Image, r.Key, r.Signature)
 	}
-}
-
-func (a *app) verifyCommand() *cobra.Command {
-	var list, pin, ca string
-	var plain []string
-	cmd := &cobra.Command{Use: "verify IMAGE@DIGEST...", Short: "Say by which listed key images are signed, and until when they may be deployed", Args: arguments(1, many),
-		Long: "Say by which listed key images are signed, and until when they may be deployed. It ends with 1 when an image is not signed, and with 3 when that could not be found out."}
-	cmd.Flags().StringVar(&list, "keys", "http://127.0.0.1:8470/v1/keys", "URL of the key list")
-	cmd.Flags().StringVar(&pin, "pin", "", "a PEM file with the list key (holdfast-trust keys pin prints it)")
-	cmd.Flags().StringVar(&ca, "ca", "", "a PEM file with the authority of the endpoint's certificate")
-	cmd.Flags().StringSliceVar(&plain, "plain", nil, "registries, HOST:PORT, without TLS")
-	_ = cmd.MarkFlagRequired("pin")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		l, err := fetchList(cmd.Context(), list, pin, ca)
-		if err != nil {
-			return &unknownError{err}
-		}
-		registries, err := signature.NewClient(signature.Options{Plain: plain, UserAgent: "holdfast-trust", Attempts: 3})
-		if err != nil {
-			return err
-		}
-		defer registries.Close()
-		return a.verify(cmd.Context(), &signature.Reader{Client: registries}, l, args)
-	}
-	return cmd
-}
-
-// fetchList fetches a key list and opens it.
-func fetchList(ctx context.Context, url, pin, ca string) (*keylist.List, error) {
-	pem, err := os.ReadFile(pin)
-	if err != nil {
-		return nil, err
-	}
-	pinned, err := key.ParsePEM(pem)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", pin, err)
-	}
-	authority, err := optional(ca)
-	if err != nil {
-		return nil, err
-	}
-	f, err := sync.NewFetcher(url, authority, true)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := f.Fetch(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("fetching the key list: %w", err)
-	}
-	o, err := keylist.Open(raw, pinned)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := (keylist.Seen{}).Accept(o, time.Now()); err != nil {
-		return nil, err
-	}
-	return o.List, nil
-}
-
-func (a *app) verify(ctx context.Context, r *signature.Reader, l *keylist.List, args []string) error {
-	unsigned, unknown := 0, error(nil)
-	for _, arg := range args {
-		by, until, err := admitted(ctx, r, l, arg)
-		switch {
-		case errors.Is(err, signature.ErrNotSigned):
-			unsigned++
-			a.printf("REFUSED %s: %v\n", arg, err)
-		case err != nil:
-			unknown = errors.Join(unknown, err)
-			a.printf("UNKNOWN %s: %v\n", arg, err)
-		default:
-			a.printf("ok      %s by %s until %s\n", arg, by, until.Format(time.RFC3339))
-		}
-	}
-	if unsigned > 0 {
-		return fmt.Errorf("%d of %d images are not signed by a listed key", unsigned, len(args))
-	}
-	if unknown != nil {
-		return &unknownError{unknown}
-	}
-	return nil
 }
 
 func (a *app) imagesCommand() *cobra.Command {
@@ -277,8 +192,11 @@ func (a *app) resignCommand() *cobra.Command {
 			return errors.Join(&usageError{cmd, errors.New("there is nothing to sign: give --images, --deployed, --kubeconfig, or images")}, problems)
 		}
 		if dry {
-			for _, i := range append(theirs, ours...) {
-				a.printf("would sign %s\n", i)
+			for _, i := range theirs {
+				a.printf("would sign third-party %s\n", i)
+			}
+			for _, i := range ours {
+				a.printf("would sign own %s\n", i)
 			}
 			return problems
 		}
@@ -301,7 +219,7 @@ type work struct {
 func (w *work) add(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&w.lists, "images", nil, "lists of images that others publish")
 	cmd.Flags().StringSliceVar(&w.files, "deployed", nil, "files with images of our own, by digest, one on each line")
-	cmd.Flags().StringSliceVar(&w.kubeconfigs, "kubeconfig", nil, "clusters whose images of our own are signed: those that are not of the lists")
+	cmd.Flags().StringSliceVar(&w.kubeconfigs, "kubeconfig", nil, "clusters whose images of our own are meant: those that are not of the lists")
 }
 
 // find returns the images of others and our own. Problems with entries of lists leave the rest.

@@ -13,8 +13,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/holdfast-telemetry/holdfast/trust/endpoint"
@@ -27,8 +29,9 @@ type Client struct {
 	http  *http.Client
 	// Attempts bounds how often what fails for a time is asked.
 	Attempts int
-	// Batch is how many images one request names.
-	Batch int
+	// Batch is how many images one request names, and Parallel how many requests are under way at once: a registry that waits for its disk
+	// takes more signatures the more it is given at a time.
+	Batch, Parallel int
 }
 
 // maxAnswer bounds an answer, in bytes.
@@ -51,9 +54,9 @@ func New(address string, token func() (string, error), ca []byte, certificate *t
 	if certificate != nil {
 		config.Certificates = []tls.Certificate{*certificate}
 	}
-	return &Client{url: strings.TrimSuffix(address, "/") + "/v1/sign", token: token, Attempts: 6, Batch: 50, http: &http.Client{
+	return &Client{url: strings.TrimSuffix(address, "/") + "/v1/sign", token: token, Attempts: 6, Batch: 50, Parallel: 4, http: &http.Client{
 		Timeout:       5 * time.Minute,
-		Transport:     &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true},
+		Transport:     &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 16},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a token goes where it was meant for
 	}}, nil
 }
@@ -63,17 +66,19 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// Sign has images signed, a batch at a time, and tells of each. It goes on past those that fail, and returns an error when one did.
+// Sign has images signed, some batches at a time, and tells of each image, of one after the other. It goes on past those that fail, and returns
+// an error when one did.
 func (c *Client) Sign(ctx context.Context, request endpoint.Request, tell func(endpoint.Result)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	batches := slices.Collect(slices.Chunk(request.Images, max(c.Batch, 1)))
+	answers := make(chan *endpoint.Answer)
+	go func() {
+		defer close(answers)
+		c.askAll(ctx, cancel, request, batches, answers)
+	}()
 	failed, first := 0, ""
-	for rest := request.Images; len(rest) > 0; {
-		batch := request
-		batch.Images = rest[:min(len(rest), c.Batch)]
-		rest = rest[len(batch.Images):]
-		a, err := c.batch(ctx, batch)
-		if err != nil {
-			return err
-		}
+	for a := range answers {
 		for _, r := range a.Results {
 			if tell(r); r.Error != "" {
 				if failed++; first == "" {
@@ -82,10 +87,37 @@ func (c *Client) Sign(ctx context.Context, request endpoint.Request, tell func(e
 			}
 		}
 	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
 	if failed > 0 {
 		return fmt.Errorf("%d of %d images were not signed; the first: %s", failed, len(request.Images), first)
 	}
 	return nil
+}
+
+// askAll asks for all batches, and returns when all are answered or one cannot be, of which it then cancels the others.
+func (c *Client) askAll(ctx context.Context, cancel context.CancelCauseFunc, request endpoint.Request, batches [][]string, answers chan<- *endpoint.Answer) {
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	slots := make(chan struct{}, max(c.Parallel, 1))
+	for _, images := range batches {
+		slots <- struct{}{}
+		if ctx.Err() != nil {
+			return
+		}
+		workers.Go(func() {
+			defer func() { <-slots }()
+			batch := request
+			batch.Images = images
+			a, err := c.batch(ctx, batch)
+			if err != nil {
+				cancel(err)
+				return
+			}
+			answers <- a
+		})
+	}
 }
 
 // batch asks once, and again as long as the service is away or overloaded.

@@ -191,23 +191,42 @@ func (s *Sign) image(ctx context.Context, entry audit.Entry, who access.Identity
 	if err != nil {
 		return fail(http.StatusBadRequest, audit.Refused, err.Error(), err)
 	}
-	order, err := s.order(ctx, &entry)
-	if err != nil {
-		return fail(http.StatusServiceUnavailable, audit.Failed, "no key signs now: "+err.Error(), err)
+	done, by, err := s.write(ctx, &entry, target, req.Force)
+	if errors.Is(err, rotation.ErrChanged) { // in the moment between the choice of the key and its use, in which nothing was signed
+		done, by, err = s.write(ctx, &entry, target, req.Force)
 	}
-	if req.Force {
-		order.Fresh = 0
-	}
-	done, err := s.Writer.Write(ctx, target, order.Order)
+	none := &noKeyError{}
 	switch {
+	case errors.As(err, &none):
+		return fail(http.StatusServiceUnavailable, audit.Failed, err.Error(), err)
 	case errors.Is(err, errLog):
 		result.Error, result.status = noLog, http.StatusServiceUnavailable
 		return result
 	case err != nil:
 		return fail(http.StatusBadGateway, audit.Failed, "the signature could not be written: "+err.Error(), err)
 	}
-	result.Signature, result.Written, result.Key, result.NotAfter = done.Tag.Name(), done.Written, order.by.ID.String(), order.by.NotAfter
+	result.Signature, result.Written, result.Key, result.NotAfter = done.Tag.Name(), done.Written, by.ID.String(), by.NotAfter
 	return result
+}
+
+// noKeyError says why there is no key to sign with.
+type noKeyError struct{ error }
+
+func (e *noKeyError) Error() string { return "no key signs now: " + e.error.Error() }
+
+func (e *noKeyError) Unwrap() error { return e.error }
+
+// write has the present key sign, and says which it was.
+func (s *Sign) write(ctx context.Context, entry *audit.Entry, target signature.Target, force bool) (signature.Result, *rotation.Signer, error) {
+	order, err := s.order(ctx, entry)
+	if err != nil {
+		return signature.Result{}, nil, &noKeyError{err}
+	}
+	if force {
+		order.Fresh = 0
+	}
+	done, err := s.Writer.Write(ctx, target, order.Order)
+	return done, order.by, err
 }
 
 func (s *Sign) target(image access.Image, thirdParty bool) (signature.Target, error) {

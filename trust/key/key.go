@@ -6,6 +6,7 @@
 package key
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -107,20 +108,40 @@ func MarshalPEM(public *ecdsa.PublicKey) ([]byte, error) {
 
 // ParsePEM reads one public key, with nothing after it.
 func ParsePEM(text []byte) (*ecdsa.PublicKey, error) {
+	public, rest, err := next(text)
+	if err == nil && len(bytes.TrimSpace(rest)) > 0 {
+		return nil, errors.New("there is something after the public key")
+	}
+	return public, err
+}
+
+// ParsePEMs reads public keys that follow one another: one or more.
+func ParsePEMs(text []byte) (all []*ecdsa.PublicKey, err error) {
+	for {
+		public, rest, err := next(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, public)
+		if text = bytes.TrimSpace(rest); len(text) == 0 {
+			return all, nil
+		}
+	}
+}
+
+// next reads a public key and returns what comes after it.
+func next(text []byte) (*ecdsa.PublicKey, []byte, error) {
 	block, rest := pem.Decode(text)
 	if block == nil || block.Type != pemType {
-		return nil, fmt.Errorf("there is no PEM block %q", pemType)
-	}
-	if len(strings.TrimSpace(string(rest))) > 0 {
-		return nil, errors.New("there is something after the public key")
+		return nil, nil, fmt.Errorf("there is no PEM block %q", pemType)
 	}
 	public, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("reading a public key: %w", err)
+		return nil, nil, fmt.Errorf("reading a public key: %w", err)
 	}
 	p256, ok := public.(*ecdsa.PublicKey)
 	if !ok || p256.Curve != elliptic.P256() {
-		return nil, errors.New("the public key is not ECDSA on the curve P-256")
+		return nil, nil, errors.New("the public key is not ECDSA on the curve P-256")
 	}
-	return p256, nil
+	return p256, rest, nil
 }

@@ -52,6 +52,28 @@ func TestPublicKeysAreReadAsTheyAreWritten(t *testing.T) {
 	}
 }
 
+func TestOneFileCanHaveSeveralPublicKeys(t *testing.T) {
+	var text []byte
+	var want []*ecdsa.PrivateKey
+	for range 2 {
+		private := generate(t, elliptic.P256())
+		pem, err := key.MarshalPEM(&private.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, want = append(append(text, pem...), '\n'), append(want, private)
+		all, err := key.ParsePEMs(text)
+		if err != nil || len(all) != len(want) || !all[len(all)-1].Equal(&private.PublicKey) {
+			t.Errorf("%d keys are read as %d, %v", len(want), len(all), err)
+		}
+	}
+	for name, text := range map[string]string{"nothing": "", "a key and more": string(text) + "more", "a key and half of one": string(text) + string(text[:60])} {
+		if all, err := key.ParsePEMs([]byte(text)); err == nil {
+			t.Errorf("%s is read as %d keys", name, len(all))
+		}
+	}
+}
+
 func TestASignatureIsByOneKeyOverOneHash(t *testing.T) {
 	private, other := generate(t, elliptic.P256()), generate(t, elliptic.P256())
 	hash := sha256.Sum256([]byte("payload"))

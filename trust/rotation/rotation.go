@@ -36,10 +36,13 @@ type Rotation struct {
 	// the end of the process would. It is for tests.
 	Fault func(point string) error
 
-	serving time.Time // since when this process serves lists
 	mu      sync.Mutex
+	serving time.Time // since when this process serves lists
+	next    key.ID    // the key that is to sign next, of last
+	since   time.Time // when this process first had a record with it
 	last    *revision
 	read    time.Time // when last was
+	retired int       // the version below which this process has destroyed all
 }
 
 // New returns a rotation with the defaults.
@@ -66,11 +69,22 @@ func (r *Rotation) Serve() {
 	}
 }
 
-// since is when Serve was called; zero before.
-func (r *Rotation) since() time.Time {
+// serves says whether Serve was called.
+func (r *Rotation) serves() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.serving
+	return !r.serving.IsZero()
+}
+
+// served is since when this process serves lists with the key that is to sign next. That is not when it was published, which the record has
+// from before it was saved: saving, and what comes before it, may have taken long.
+func (r *Rotation) served(next key.ID) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next != next {
+		return r.Now()
+	}
+	return later(r.serving, r.since)
 }
 
 // attempts is how often a change is tried when others change the record meanwhile.
@@ -100,16 +114,24 @@ func (r *Rotation) change(ctx context.Context, do func(*revision, time.Time) (bo
 		if err != nil {
 			return nil, err
 		}
-		r.remember(rec)
+		r.remember(rec, r.Now())
 		return &rec.Record, r.retire(ctx, &rec.Record)
 	}
 	return nil, fmt.Errorf("changing the keys: %w, %d times in a row", state.ErrConflict, attempts)
 }
 
-func (r *Rotation) remember(rec *revision) {
+// remember has a record served that was there at a time. One that is older than what has come to be served since is not: a version would
+// be served after a higher one.
+func (r *Rotation) remember(rec *revision, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.last != nil && at.Before(r.read) && rec.ListVersion < r.last.ListVersion {
+		return
+	}
 	r.last, r.read = rec, r.Now()
+	if next := rec.Next(); next != nil && next.ID != r.next {
+		r.next, r.since = next.ID, r.read
+	}
 }
 
 // Step does what is due, and returns the record that holds afterwards and when something is due next. It may be called at any time, by any
@@ -198,7 +220,7 @@ func (r *Rotation) entries(rec *Record, l *keylist.List) error {
 // activate has the next key sign, when it may and is due.
 func (r *Rotation) activate(rec *revision, now time.Time) bool {
 	next := rec.Next()
-	if next == nil || now.Before(r.activation(&rec.Record)) || r.since().IsZero() {
+	if next == nil || now.Before(r.activation(&rec.Record)) || !r.serves() {
 		return false
 	}
 	if active := rec.Active(); active != nil {
@@ -212,7 +234,7 @@ func (r *Rotation) activate(rec *revision, now time.Time) bool {
 // activation is when the next key begins to sign. It was published, and served by this process, for long enough then.
 func (r *Rotation) activation(rec *Record) time.Time {
 	next, active := rec.Next(), rec.Active()
-	at := later(next.Published, r.since()).Add(r.Timing.Lead())
+	at := later(next.Published, r.served(next.ID)).Add(r.Timing.Lead())
 	if active != nil && !next.Hasten {
 		at = later(at, active.Activated.Add(r.Timing.Active))
 	}
@@ -288,17 +310,17 @@ func (r *Rotation) list(rec *Record, public key.Public, now time.Time) error {
 	return nil
 }
 
-// retire destroys the versions that no list has any more. It is done again at every step, since a process may end before it is.
+// retire destroys the versions that no list has any more. Every process does it again, and not only when the store shows such versions: one
+// that ended in the middle of it may have made them unusable, and left them there.
 func (r *Rotation) retire(ctx context.Context, rec *Record) error {
 	if len(rec.Keys) == 0 {
 		return nil
 	}
-	all, err := r.Images.Keys(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the signing keys: %w", err)
-	}
 	least := rec.Keys[0].ID.Version
-	if len(all) == 0 || all[0].ID.Version >= least {
+	r.mu.Lock()
+	done := r.retired
+	r.mu.Unlock()
+	if least <= max(done, 1) {
 		return nil
 	}
 	if err := r.fault("retire"); err != nil {
@@ -307,6 +329,9 @@ func (r *Rotation) retire(ctx context.Context, rec *Record) error {
 	if err := r.Images.Retire(ctx, least); err != nil {
 		return fmt.Errorf("destroying the versions below %d: %w", least, err)
 	}
+	r.mu.Lock()
+	r.retired = max(r.retired, least)
+	r.mu.Unlock()
 	return r.fault("retired")
 }
 
@@ -317,7 +342,9 @@ func (r *Rotation) due(rec *Record) time.Time {
 		at = append(at, e.NotAfter)
 	}
 	if rec.Next() != nil {
-		at = append(at, r.activation(rec))
+		if r.serves() { // else another process has it sign
+			at = append(at, r.activation(rec))
+		}
 	} else {
 		at = append(at, r.publication(rec))
 	}
@@ -346,13 +373,68 @@ func (r *Rotation) Hasten(ctx context.Context) (*Record, error) {
 	})
 }
 
-// Relist has another version of the list key sign the lists from now on. Clusters that have not pinned it refuse them.
-func (r *Rotation) Relist(ctx context.Context, version int) (*Record, error) {
-	all, err := r.Lists.Keys(ctx)
+// ErrNoListKey says that nothing has signed a list yet.
+var ErrNoListKey = errors.New("there is no list key yet: run serve once")
+
+// ListKey is the public half of the key that signs the lists.
+func (r *Rotation) ListKey(ctx context.Context) (key.Public, error) {
+	id, all, err := r.listKeys(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading the list key: %w", err)
+		return key.Public{}, err
 	}
-	i := slices.IndexFunc(all, func(p key.Public) bool { return p.ID.Version == version })
+	i := slices.IndexFunc(all, func(p key.Public) bool { return p.ID == id })
+	if i < 0 {
+		return key.Public{}, fmt.Errorf("the list key %s: %w: it is lost; make the next one by keys pin --next (see docs/runbooks/list-key-lost.md)", id, key.ErrNoVersion)
+	}
+	return all[i], nil
+}
+
+// NextListKey is the version of the list key after the one that signs the lists. It is made when it is not there. In a store that has lost the
+// key, versions begin anew: those that were before are passed over, for clusters have known other keys by their names.
+func (r *Rotation) NextListKey(ctx context.Context) (key.Public, error) {
+	id, all, err := r.listKeys(ctx)
+	if err != nil {
+		return key.Public{}, err
+	}
+	after := func(p key.Public) bool { return p.ID.Version > id.Version }
+	for !slices.ContainsFunc(all, after) {
+		made, err := r.Lists.Rotate(ctx)
+		if err != nil {
+			return key.Public{}, fmt.Errorf("making a list key: %w", err)
+		}
+		all = append(all, made)
+	}
+	return all[slices.IndexFunc(all, after)], nil
+}
+
+// listKeys is which list key signs, and those that the store has.
+func (r *Rotation) listKeys(ctx context.Context) (signs key.ID, all []key.Public, err error) {
+	rec, err := r.Current(ctx)
+	if err != nil {
+		return signs, nil, err
+	}
+	if rec.ListKey.Version == 0 {
+		return signs, nil, ErrNoListKey
+	}
+	if all, err = r.Lists.Keys(ctx); err != nil {
+		return signs, nil, fmt.Errorf("reading the list key: %w", err)
+	}
+	return rec.ListKey, all, nil
+}
+
+// Relist has another version of the list key sign the lists from now on, or the next one when the version is 0. Clusters that have not pinned
+// it refuse them.
+func (r *Rotation) Relist(ctx context.Context, version int) (*Record, error) {
+	signs, all, err := r.listKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(all, func(p key.Public) bool {
+		return p.ID.Version == version || version == 0 && p.ID.Version > signs.Version
+	})
+	if i < 0 && version == 0 {
+		return nil, fmt.Errorf("there is no list key after %s: make it by keys pin --next, and have clusters pin it first: %w", signs, key.ErrNoVersion)
+	}
 	if i < 0 {
 		return nil, fmt.Errorf("version %d of the list key: %w", version, key.ErrNoVersion)
 	}
@@ -404,68 +486,11 @@ func (r *Rotation) Current(ctx context.Context) (*Record, error) {
 	if age := r.Now().Sub(read); last != nil && age >= 0 && age < r.Fresh {
 		return &last.Record, nil
 	}
+	at := r.Now()
 	rec, err := r.load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r.remember(rec)
+	r.remember(rec, at)
 	return &rec.Record, nil
-}
-
-// NoKey is the error of Sign as long as no key may sign.
-type NoKey struct {
-	// Until is when one will; zero when that is not known.
-	Until time.Time
-}
-
-func (e *NoKey) Error() string {
-	if e.Until.IsZero() {
-		return "no key may sign yet: the first is not published"
-	}
-	return "no key may sign yet: the first is published, and signs when clusters have had the time to ask for it, at " + e.Until.UTC().Format(time.RFC3339)
-}
-
-// ErrChanged says that the key of a Signer signs no more: another does, or none.
-var ErrChanged = errors.New("another key signs now")
-
-// Signer is the key that signs now. It signs as long as that holds.
-type Signer struct {
-	Entry
-	rotation *Rotation
-}
-
-// Signer returns the key that signs now.
-func (r *Rotation) Signer(ctx context.Context) (*Signer, error) {
-	rec, err := r.Current(ctx)
-	if err != nil {
-		return nil, err
-	}
-	active := rec.Active()
-	if active == nil {
-		e := &NoKey{}
-		if rec.Next() != nil {
-			e.Until = r.activation(rec)
-		}
-		return nil, e
-	}
-	if !r.Now().Before(active.NotAfter) {
-		return nil, &NoKey{}
-	}
-	return &Signer{*active, r}, nil
-}
-
-// Sign signs hashes. ErrChanged is in the error when the key has been replaced since; then nothing is signed.
-func (s *Signer) Sign(ctx context.Context, hashes []key.Hash) ([][]byte, error) {
-	now, err := s.rotation.Signer(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if now.ID != s.ID {
-		return nil, fmt.Errorf("signing by %s: %w: %s", s.ID, ErrChanged, now.ID)
-	}
-	sigs, err := s.rotation.Images.Sign(ctx, s.ID.Version, hashes)
-	if err != nil {
-		return nil, fmt.Errorf("signing by %s: %w", s.ID, err)
-	}
-	return sigs, nil
 }

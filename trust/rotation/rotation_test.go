@@ -237,6 +237,26 @@ func TestANewProcessServesAKeyBeforeItSigns(t *testing.T) {
 	}
 }
 
+func TestAKeyIsServedForLongEnoughHoweverLongItsPublicationTook(t *testing.T) {
+	w := newWorld(t)
+	r := w.process()
+	r.Fault = func(point string) error {
+		if point == "save" {
+			w.clock = w.clock.Add(w.timing.Lead())
+		}
+		return nil
+	}
+	w.step(r)
+	if rec, _ := w.step(r); states(rec) != "1 next" {
+		t.Errorf("when it has just been saved the keys are %s", states(rec))
+	}
+	r.Fault = nil
+	w.clock = w.clock.Add(w.timing.Lead() + time.Second)
+	if rec, _ := w.step(r); states(rec) != "1 active" {
+		t.Errorf("the keys are %s", states(rec))
+	}
+}
+
 // signing returns a world whose first key signs.
 func signing(t testing.TB) (*world, *rotation.Rotation) {
 	w := newWorld(t)
@@ -247,6 +267,93 @@ func signing(t testing.TB) (*world, *rotation.Rotation) {
 	return w, r
 }
 
+// half is a key store that a process ended in the middle of Retire of: the versions cannot be used, and are still there.
+type half struct {
+	*memory
+	left int // lowest version that is there
+}
+
+func (h *half) Retire(ctx context.Context, least int) error {
+	if err := h.memory.Retire(ctx, least); err != nil {
+		return err
+	}
+	if h.left == 0 {
+		h.left = 1
+		return errKilled
+	}
+	h.left = least
+	return nil
+}
+
+func TestVersionsThatAreHalfDestroyedAreDestroyed(t *testing.T) {
+	w, r := signing(t)
+	store := &half{memory: w.images}
+	r.Images = store
+	if _, err := r.Revoke(t.Context(), key.ID{Name: "images", Version: 1}); !errors.Is(err, errKilled) {
+		t.Fatal(err)
+	}
+	other := w.process()
+	other.Images = store
+	if w.step(other); store.left != 2 {
+		t.Errorf("versions from %d on are there", store.left)
+	}
+}
+
+// during is a store in which something happens between the reading of a record and its use.
+type during struct {
+	state.Store
+	once func()
+}
+
+func (d *during) Load(ctx context.Context) ([]byte, string, error) {
+	raw, at, err := d.Store.Load(ctx)
+	if do := d.once; do != nil {
+		d.once = nil
+		do()
+	}
+	return raw, at, err
+}
+
+func TestAListIsNotServedAfterANewerOne(t *testing.T) {
+	w, r := signing(t)
+	w.clock = w.clock.Add(w.timing.List / 3)
+	newest := int64(0)
+	r.State = &during{r.State, func() {
+		w.clock = w.clock.Add(time.Millisecond)
+		rec, _ := w.step(r)
+		newest = rec.ListVersion
+		w.clock = w.clock.Add(time.Millisecond)
+	}}
+	if _, err := r.Current(t.Context()); err != nil { // its record is outdated when it has it
+		t.Fatal(err)
+	}
+	if rec, err := r.Current(t.Context()); err != nil || newest == 0 || rec.ListVersion != newest {
+		t.Errorf("the list %d is served after %d: %v", rec.ListVersion, newest, err)
+	}
+}
+
+func TestWhoServesNoListsLeavesItToOthersThatAKeySigns(t *testing.T) {
+	w := newWorld(t)
+	serves, signs := w.process(), w.idle()
+	w.step(signs)
+	w.clock = w.clock.Add(10 * w.timing.Lead())
+	rec, due := w.step(signs)
+	if rec.Active() != nil {
+		t.Errorf("the keys are %s", states(rec))
+	}
+	if !due.After(w.clock) {
+		t.Errorf("it looks again at %v, and it is %v", due, w.clock)
+	}
+	w.step(serves)
+	w.clock = w.clock.Add(w.timing.Lead() + time.Second)
+	if rec, _ = w.step(serves); rec.Active() == nil {
+		t.Errorf("the keys are %s", states(rec))
+	}
+	if _, err := w.sign(signs); err != nil {
+		t.Errorf("who serves no lists does not sign: %v", err)
+	}
+}
+
 func TestAHastenedKeyReplacesTheOldOneInOrder(t *testing.T) {
 	w, r := signing(t)
 	rec, err := w.idle().Hasten(t.Context())
@@ -255,6 +362,10 @@ func TestAHastenedKeyReplacesTheOldOneInOrder(t *testing.T) {
 	}
 	if again, err := w.idle().Hasten(t.Context()); err != nil || states(again) != states(rec) || again.ListVersion != rec.ListVersion {
 		t.Errorf("asked twice: %v, %v", again, err)
+	}
+	w.clock = w.clock.Add(r.Fresh)
+	if _, err := r.Current(t.Context()); err != nil { // it is served from now on
+		t.Fatal(err)
 	}
 	w.clock = w.clock.Add(w.timing.Lead() - 2*time.Second)
 	if rec, _ := w.step(r); states(rec) != "1 active, 2 next" {
@@ -352,6 +463,80 @@ func TestListsAreSignedByAnotherKeyWhenAsked(t *testing.T) {
 	}
 	if again, err := r.Relist(t.Context(), 2); err != nil || again.ListVersion != rec.ListVersion {
 		t.Errorf("asked twice: %+v, %v", again, err)
+	}
+}
+
+func TestTheNextListKeyHasANameThatNoneHad(t *testing.T) {
+	w, r := signing(t)
+	first, err := r.ListKey(t.Context())
+	if err != nil || first.ID.Version != 1 {
+		t.Fatalf("%v, %v", first.ID, err)
+	}
+	if _, err := r.Relist(t.Context(), 0); !errors.Is(err, key.ErrNoVersion) {
+		t.Errorf("there is no next one yet: %v", err)
+	}
+	next, err := r.NextListKey(t.Context())
+	if err != nil || next.ID.Version != 2 {
+		t.Fatalf("%v, %v", next.ID, err)
+	}
+	if again, err := r.NextListKey(t.Context()); err != nil || again.ID != next.ID {
+		t.Errorf("asked twice: %v, %v", again.ID, err)
+	}
+	if rec, err := r.Relist(t.Context(), 0); err != nil || rec.ListKey != next.ID {
+		t.Fatalf("%+v, %v", rec, err)
+	}
+	// The store loses both, and its versions begin anew.
+	w.lists = &memory{name: "keylist", now: w.now}
+	r = w.process()
+	if _, err := r.ListKey(t.Context()); !errors.Is(err, key.ErrNoVersion) {
+		t.Errorf("the list key is gone: %v", err)
+	}
+	third, err := r.NextListKey(t.Context())
+	if err != nil || third.ID.Version != 3 {
+		t.Fatalf("%v, %v", third.ID, err)
+	}
+	rec, err := r.Relist(t.Context(), 0)
+	if err != nil || rec.ListKey != third.ID {
+		t.Fatalf("%+v, %v", rec, err)
+	}
+	if _, err := keylist.Open(rec.Envelope, third.Key); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALostStoreIsFollowedByAnother(t *testing.T) {
+	w, r := signing(t)
+	if _, err := r.Renew(t.Context()); !errors.Is(err, rotation.ErrNotLost) {
+		t.Fatalf("with its keys: %v", err)
+	}
+	w.images, w.lists = &memory{name: "images", now: w.now}, &memory{name: "keylist", now: w.now}
+	r = w.process()
+	w.step(r)
+	if _, err := r.Renew(t.Context()); !errors.Is(err, key.ErrNoVersion) {
+		t.Errorf("no list can be issued yet: %v", err)
+	}
+	if _, err := r.NextListKey(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Relist(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := r.Renew(t.Context())
+	if err != nil || states(rec) != "1 active, 2 next" {
+		t.Fatalf("%s, %v", states(rec), err)
+	}
+	if again, err := r.Renew(t.Context()); err != nil || states(again) != "1 active, 2 next" || again.ListVersion != rec.ListVersion {
+		t.Errorf("asked twice: %s, %v", states(again), err)
+	}
+	w.clock = w.clock.Add(w.timing.Lead() + time.Second)
+	if rec, _ := w.step(r); states(rec) != "1 retiring, 2 active" {
+		t.Errorf("when clusters know it: %s", states(rec))
+	}
+	if id, err := w.sign(r); err != nil || id.Version != 2 {
+		t.Errorf("signed by %v, %v", id, err)
+	}
+	if _, err := r.Renew(t.Context()); !errors.Is(err, rotation.ErrNotLost) {
+		t.Errorf("afterwards: %v", err)
 	}
 }
 

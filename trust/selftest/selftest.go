@@ -17,6 +17,9 @@ import (
 // Webhook is the name by which the API server tells that policy-controller refused.
 const Webhook = "policy.sigstore.dev"
 
+// excludeLabel on a namespace has its pods admitted unseen, in the opt-out set-up that the documentation describes.
+const excludeLabel = "policy.sigstore.dev/exclude"
+
 // Test is what is asked.
 type Test struct {
 	Client kubernetes.Interface
@@ -24,7 +27,7 @@ type Test struct {
 	Namespace string
 	// Good is an image that a listed key signed, and Bad one that only another key did. Both name a digest.
 	Good, Bad string
-	// Settle bounds the time until a policy that was just written is in force.
+	// Settle bounds the time until a policy that was just written is in force: after it no new attempt is begun.
 	Settle time.Duration
 }
 
@@ -42,25 +45,31 @@ func (t *Test) Run(ctx context.Context) error {
 			return fmt.Errorf("%w: the image %s has no digest", ErrUnknown, image)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.Settle)
-	defer cancel()
-	for {
+	for end := time.Now().Add(t.Settle); ; {
 		err := errors.Join(t.bad(ctx), t.good(ctx))
-		if err == nil {
-			return nil
+		if err == nil || time.Now().Add(again).After(end) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(again):
 		}
 	}
 }
 
+const (
+	again = 500 * time.Millisecond // between two attempts
+	// answerTime bounds one question. It is more than the API server gives a webhook, so that what it says is heard: an answer that is cut off
+	// says nothing, also where images run that must not.
+	answerTime = 40 * time.Second
+)
+
 func (t *Test) bad(ctx context.Context) error {
 	switch err := t.create(ctx, "holdfast-selftest-bad", t.Bad); {
 	case err == nil:
-		return fmt.Errorf("%w: %s was admitted to the namespace %s", ErrOpen, t.Bad, t.Namespace)
+		return fmt.Errorf("%w: %s was admitted to the namespace %s. Look whether the webhooks of policy-controller are there and hold for the namespace, which may have the label %s, and whether a ClusterImagePolicy has the mode warn or admits all",
+			ErrOpen, t.Bad, t.Namespace, excludeLabel)
 	case refused(err):
 		return nil
 	default:
@@ -86,6 +95,8 @@ func refused(err error) bool {
 }
 
 func (t *Test) create(ctx context.Context, name, image string) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
 	yes, no := true, false
 	user := int64(65534)
 	_, err := t.Client.CoreV1().Pods(t.Namespace).Create(ctx, &corev1.Pod{

@@ -3,6 +3,9 @@ package selftest_test
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +13,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/holdfast-telemetry/holdfast/trust/selftest"
@@ -62,6 +67,24 @@ func TestItIsSaidWhichQuestionIsAnsweredWrong(t *testing.T) {
 				t.Errorf("%s: %v, and not %v", name, err, want)
 			}
 		}
+	}
+}
+
+func TestAnAnswerIsHeardHoweverLongItTakes(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(200 * time.Millisecond)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p"}}`)
+	}))
+	defer server.Close()
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = (&selftest.Test{Client: client, Namespace: "n", Good: good, Bad: bad, Settle: 50 * time.Millisecond}).Run(t.Context())
+	if !errors.Is(err, selftest.ErrOpen) || errors.Is(err, selftest.ErrUnknown) {
+		t.Errorf("everything runs, slowly: %v", err)
 	}
 }
 

@@ -54,6 +54,20 @@ func (c *Client) manifest(ctx context.Context, tag name.Tag, scope string) ([]by
 	return a.body, nil
 }
 
+// head asks whether an image is there, or says errNothing.
+func (c *Client) head(ctx context.Context, image name.Digest) error {
+	q := request{doing: "looking for " + image.Name(), repo: image.Context(), scope: pull, method: http.MethodHead, path: "/manifests/" + image.DigestStr(), want: []int{http.StatusOK}, limit: MaxManifest,
+		header: map[string]string{"Accept": strings.Join([]string{string(types.OCIManifestSchema1), string(types.OCIImageIndex), string(types.DockerManifestSchema2), string(types.DockerManifestList)}, ", ")}}
+	err := c.retry(ctx, image.Context().Registry, func(r *registry) error {
+		_, err := c.send(ctx, r, q)
+		return err
+	})
+	if status(err, http.StatusNotFound) {
+		return errNothing
+	}
+	return err
+}
+
 func (c *Client) blob(ctx context.Context, repo name.Repository, digest string, size int64, scope string) ([]byte, error) {
 	a, err := c.get(ctx, request{doing: "reading " + repo.Name() + "@" + digest, repo: repo, scope: scope, path: "/blobs/" + digest, limit: size})
 	if err != nil {

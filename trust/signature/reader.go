@@ -79,6 +79,19 @@ func (r *Reader) Read(ctx context.Context, target Target, keys []key.Public) (*R
 	return report, report.unchecked()
 }
 
+// Exists is nil where the registry has an image, and has [ErrNoImage] in it where it has not: a signature alone lets nothing run. It has
+// [ErrUnchecked] in it where the registry could not be asked.
+func (r *Reader) Exists(ctx context.Context, image name.Digest) error {
+	err := r.Client.head(ctx, image)
+	if errors.Is(err, errNothing) {
+		return fmt.Errorf("%w: %s", ErrNoImage, image)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnchecked, err)
+	}
+	return nil
+}
+
 // read verifies one layer. Its content is fetched only where one of the keys has signed it.
 func (c *Client) read(ctx context.Context, repo name.Repository, l layer, image v1.Hash, keys []key.Public) Layer {
 	out := Layer{Digest: l.Digest}

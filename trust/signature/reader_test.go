@@ -2,6 +2,8 @@ package signature_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
@@ -296,5 +298,31 @@ func TestASignatureFollowsItsDigestIntoAnyRepository(t *testing.T) {
 	moved := signature.Target{Image: image(f.repo(t, "release/app"), 1), Into: f.repo(t, "signatures")}
 	if r := mustRead(t, c, moved, k.public); !r.Signed() {
 		t.Error(r.Err())
+	}
+}
+
+func TestAnImageIsThereOrNotOrThatIsNotKnown(t *testing.T) {
+	f := newFront(t)
+	repo := f.repo(t, "app/web")
+	config := []byte("{}")
+	text := []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`)
+	f.put(t, repo.Tag("latest"), text, config)
+	client, err := signature.NewClient(signature.Options{Attempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	r := &signature.Reader{Client: client}
+	sum := sha256.Sum256(text)
+	there := repo.Digest("sha256:" + hex.EncodeToString(sum[:]))
+	if err := r.Exists(t.Context(), there); err != nil {
+		t.Error(err)
+	}
+	if err := r.Exists(t.Context(), repo.Digest("sha256:"+strings.Repeat("0", 64))); !errors.Is(err, signature.ErrNoImage) {
+		t.Errorf("an image that is not there: %v", err)
+	}
+	f.breaks(answers(-1, http.MethodHead, "/manifests/", 503, nil, ""))
+	if err := r.Exists(t.Context(), there); !errors.Is(err, signature.ErrUnchecked) || errors.Is(err, signature.ErrNoImage) {
+		t.Errorf("a registry that is overloaded: %v", err)
 	}
 }

@@ -106,6 +106,9 @@ var ErrUnchecked = errors.New("the signature could not be checked")
 // ErrNotSigned is in an error when the registry was asked, and has no signature of the image by a key that counts.
 var ErrNotSigned = errors.New("not signed by a key that counts")
 
+// ErrNoImage is in an error when the registry was asked, and does not have the image itself.
+var ErrNoImage = errors.New("the image is not in its registry")
+
 // Reasons for which a layer is no signature.
 var (
 	ErrMalformed  = errors.New("is no signature of this form")

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/holdfast-telemetry/holdfast/trust/keylist"
@@ -59,7 +60,9 @@ func (m *Memory) save(ctx context.Context, a *accepted) error {
 	}
 	data := map[string]string{seenKey: string(seen), listKey: string(a.envelope), statusKey: a.status}
 	if a.object == nil {
-		a.object, err = m.Client.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: m.Name}, Data: data}, metav1.CreateOptions{})
+		// By its name, which a rule of RBAC can ask for, and not by POST, which has none.
+		made := (&applycorev1.ConfigMapApplyConfiguration{}).WithKind("ConfigMap").WithAPIVersion("v1").WithName(m.Name).WithData(data)
+		a.object, err = m.Client.Apply(ctx, made, metav1.ApplyOptions{FieldManager: manager})
 		return err
 	}
 	o := a.object.DeepCopy()

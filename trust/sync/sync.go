@@ -161,7 +161,9 @@ func (a *Agent) Once(ctx context.Context) error {
 		return &Failure{NotStored, err}
 	}
 	if len(known.envelope) == 0 {
-		a.Fetcher.keep("") // whoever deleted the ConfigMap gets the list again
+		// Whoever deleted the ConfigMap gets the list again, and the status.
+		a.Fetcher.keep("")
+		a.last = ""
 	}
 	envelope, etag, err := a.Fetcher.fetch(ctx)
 	if err != nil {

@@ -1,0 +1,143 @@
+// Package cli is the command line of holdfast-guard. Each command has a file of its own, which registers it.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
+	"github.com/holdfast-telemetry/holdfast/internal/version"
+)
+
+// Exit codes of Main.
+const (
+	ExitDone    = 0 // the command did what it was asked, and found nothing
+	ExitFailed  = 1 // it could not do it, or there are findings
+	ExitUsage   = 2 // the command line was wrong and nothing was done
+	ExitUnknown = 3 // it could not be found out: something could not be read, or a cluster could not be asked
+	ExitAsks    = 4 // a person has to decide before it goes on
+)
+
+// Options are what the caller gives the command line.
+type Options struct {
+	In       io.Reader
+	Out, Err io.Writer
+	// Getenv looks up environment variables.
+	Getenv func(string) string
+}
+
+// app is what the commands share.
+type app struct{ Options }
+
+// commands makes the commands of the program; each command's file adds its own.
+var commands []func(*app) *cobra.Command
+
+// Main runs one command line (without the program's name) and returns the exit code.
+func Main(ctx context.Context, o Options, args []string) int {
+	a := &app{Options: o}
+	root := &cobra.Command{Use: "holdfast-guard", Short: "GitOps that cannot delete production, and the way back"}
+	for _, command := range commands {
+		root.AddCommand(command(a))
+	}
+	root.AddCommand(a.versionCommand())
+	root.SetIn(o.In)
+	root.SetOut(o.Out)
+	root.SetErr(o.Err)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
+	root.SetArgs(commandline.Normalise(root, args))
+	return a.exit(root.ExecuteContext(ctx))
+}
+
+// exit says what went wrong and returns the exit code that it has.
+func (a *app) exit(err error) int {
+	if err == nil {
+		return ExitDone
+	}
+	var coded *exitError
+	if !errors.As(err, &coded) || coded.error != nil {
+		_, _ = fmt.Fprintf(a.Err, "Error: %v\n", err)
+	}
+	var usage *usageError
+	switch {
+	case errors.As(err, &usage):
+		return ExitUsage
+	case coded != nil:
+		return coded.code
+	}
+	return ExitFailed
+}
+
+// usageError tells that the command line was wrong.
+type usageError struct {
+	cmd *cobra.Command
+	err error
+}
+
+func (e *usageError) Error() string {
+	return fmt.Sprintf("%v\nRun '%s --help' for usage.", e.err, e.cmd.CommandPath())
+}
+
+func (e *usageError) Unwrap() error { return e.err }
+
+// exitError has the exit code of its error. Without an error the command has said all itself.
+type exitError struct {
+	code int
+	error
+}
+
+func (e *exitError) Error() string {
+	if e.error == nil {
+		return "findings"
+	}
+	return e.error.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.error }
+
+// unknown marks an error as something that could not be found out.
+func unknown(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{ExitUnknown, err}
+}
+
+// arguments checks the number of arguments.
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return &usageError{cmd, fmt.Errorf("%q does not take %d arguments: %q", cmd.CommandPath(), len(args), args)}
+		}
+		return nil
+	}
+}
+
+func (a *app) printf(format string, args ...any) { _, _ = fmt.Fprintf(a.Out, format, args...) }
+
+// clusterConfig finds the API server.
+func clusterConfig(kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, unknown(fmt.Errorf("finding the API server: %w", err))
+	}
+	config.UserAgent = "holdfast-guard"
+	config.QPS, config.Burst = 200, 400
+	return config, nil
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the build", Args: arguments(0, 0), RunE: func(*cobra.Command, []string) error {
+		b := version.Get()
+		a.printf("holdfast-guard %s (git: %s) build_date: %s\n", b.Version, b.Commit, b.Date)
+		return nil
+	}}
+}

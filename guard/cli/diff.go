@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-telemetry/holdfast/guard/finding"
+	"github.com/holdfast-telemetry/holdfast/guard/inventory"
+	"github.com/holdfast-telemetry/holdfast/guard/plan"
+	"github.com/holdfast-telemetry/holdfast/guard/report"
+	"github.com/holdfast-telemetry/holdfast/guard/tree"
+)
+
+func init() { commands = append(commands, (*app).diffCommand) }
+
+// diff is the diff command with its flags.
+type diff struct {
+	*app
+	repository  string
+	output      string
+	to          string
+	full        bool
+	cacheFolder string
+	limits      plan.Thresholds
+}
+
+func (a *app) diffCommand() *cobra.Command {
+	d := diff{app: a}
+	cmd := &cobra.Command{
+		Use:   "diff BASE..HEAD",
+		Short: "Say what Argo CD would delete, create and change between two revisions",
+		Long: `Say what Argo CD would delete, create and change between two revisions, without a cluster.
+
+BASE..HEAD compares the two; BASE...HEAD compares HEAD with where it parted from BASE, as a pull request does. Without HEAD it is
+the folder as it is on the disk.
+
+Exit codes: 0 nothing of error severity; 1 findings; 2 the command line is wrong; 3 something could not be read.`,
+		Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error { return d.run(cmd, args[0]) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&d.repository, "repo", ".", "the repository")
+	flags.StringVarP(&d.output, "output", "o", "text", "text, json, markdown or html")
+	flags.StringVar(&d.to, "to", "", "write to this file, and the summary to the terminal")
+	flags.BoolVar(&d.full, "full", false, "with the fate of each object")
+	flags.StringVar(&d.cacheFolder, "cache", "", "the folder that keeps what files have from run to run (default holdfast-guard in the user's cache folder)")
+	flags.IntVar(&d.limits.Objects, "max-deleted", 50, "how many objects a change may delete; 0 is any number")
+	flags.IntVar(&d.limits.Percent, "max-deleted-percent", 25, "how much of one Application a change may delete; 0 is all of it")
+	return cmd
+}
+
+func (d *diff) run(cmd *cobra.Command, revisions string) error {
+	debug.SetGCPercent(400) // the process ends soon
+	write, err := d.writer()
+	if err != nil {
+		return &usageError{cmd, err}
+	}
+	base, head, err := d.trees(cmd.Context(), revisions)
+	if err != nil {
+		return unknown(err)
+	}
+	defer func() { _, _ = base.Close(), head.Close() }()
+	p, err := d.plan(cmd.Context(), base, head)
+	if err != nil {
+		return unknown(err)
+	}
+	if err := write(p); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(p.Findings, func(f finding.Finding) bool { return f.Severity == finding.Error }) {
+		return &exitError{ExitFailed, nil}
+	}
+	return nil
+}
+
+// writer returns what writes the plan in the wanted form.
+func (d *diff) writer() (func(*report.Planned) error, error) {
+	forms := map[string]func(*report.Planned) error{
+		"text":     func(p *report.Planned) error { return report.PlanText(d.Out, p, d.full) },
+		"json":     func(p *report.Planned) error { return report.PlanJSON(d.Out, p) },
+		"markdown": func(p *report.Planned) error { return report.PlanMarkdown(d.Out, p) },
+		"html":     func(p *report.Planned) error { return report.PlanHTML(d.Out, p) },
+	}
+	write, ok := forms[d.output]
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("--output is %q: text, json, markdown and html are there", d.output)
+	case d.to == "":
+		return write, nil
+	}
+	return func(p *report.Planned) error { return d.toFile(p, write) }, nil
+}
+
+// toFile writes a plan into a file, and its summary to the terminal.
+func (d *diff) toFile(p *report.Planned, write func(*report.Planned) error) error {
+	terminal := d.Out
+	f, err := os.Create(d.to)
+	if err != nil {
+		return err
+	}
+	d.Out = f
+	err = errors.Join(write(p), f.Close())
+	d.Out = terminal
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", d.to, err)
+	}
+	return report.PlanText(d.Out, &report.Planned{Plan: p.Plan}, false)
+}
+
+// trees opens the two revisions.
+func (d *diff) trees(ctx context.Context, revisions string) (base, head tree.Tree, err error) {
+	from, to, found := strings.Cut(revisions, "...")
+	switch {
+	case found && to != "":
+		if from, err = tree.MergeBase(ctx, d.repository, from, to); err != nil {
+			return nil, nil, err
+		}
+	case !found:
+		from, to, _ = strings.Cut(revisions, "..")
+	}
+	if base, err = tree.Revision(ctx, d.repository, from); err != nil {
+		return nil, nil, err
+	}
+	if to == "" {
+		head, err = tree.Folder(filepath.Clean(d.repository))
+	} else {
+		head, err = tree.Revision(ctx, d.repository, to)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, base.Close())
+	}
+	return base, head, nil
+}
+
+func (d *diff) plan(ctx context.Context, base, head tree.Tree) (*report.Planned, error) {
+	cache, err := openCache(d.cacheFolder, nil)
+	if err != nil {
+		return nil, err
+	}
+	options := inventory.Options{Cache: cache}
+	before, err := inventory.Load(ctx, base, options)
+	if err != nil {
+		return nil, err
+	}
+	after, err := inventory.Load(ctx, head, options)
+	if err != nil {
+		return nil, err
+	}
+	d.saveCache(cache)
+	p := &report.Planned{Plan: plan.Between(before, after, plan.Options{})}
+	p.Findings = plan.Findings(p.Plan, before, after, d.limits)
+	return p, nil
+}

@@ -1,0 +1,288 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-telemetry/holdfast/guard/argo"
+	"github.com/holdfast-telemetry/holdfast/guard/finding"
+	"github.com/holdfast-telemetry/holdfast/guard/inventory"
+	"github.com/holdfast-telemetry/holdfast/guard/object"
+)
+
+// Rule is a rule over what a change does. Its findings of error severity can be approved only from outside the change.
+type Rule struct {
+	ID, Name  string
+	Severity  finding.Severity
+	Rationale string
+	Fix       string
+}
+
+// Rules are the rules over a change.
+var Rules = []Rule{
+	{"HG100", "many-deleted", finding.Error, "A change that deletes much is seldom meant to.", "split the change, or have it approved"},
+	{"HG101", "stateful-removed", finding.Error, "What held state is gone with it, or has to be brought back by hand.", "keep the object, or have its deletion approved outside the change"},
+	{"HG102", "app-repointed", finding.Error, "An Application that reads from elsewhere deletes what is not there.", "make a new Application, and move step by step with pruning off"},
+	{"HG103", "app-removed", finding.Error, "An Application that leaves git, or gets another name, takes its objects with it.", "take the finalizer off and sync first, so that its objects stay"},
+	{"HG104", "protection-removed", finding.Error, "The next change could delete what this one leaves open; and a protection that comes with a deletion is too late.", "have it approved outside the change"},
+	{"HG105", "handover", finding.Error, "Of two Applications that are synced at once, one may delete what the other has taken over.", "protect the object, add it to the new Application, sync, and then take it from the old one"},
+	{"HG106", "identity-change", finding.Error, "The API server refuses to change these fields, so that the object has to be deleted and made again.", "write a migration plan"},
+	{"HG107", "scale-to-zero", finding.Warning, "Nothing runs any more, and what held state may not come back by itself.", "have it approved"},
+	{"HG108", "crd-removed", finding.Error, "Argo CD keeps a CustomResourceDefinition that leaves git, other tools do not, and with it all objects of its kind go.", "keep the definition in git"},
+	{"HG109", "generator-shrink", finding.Error, "An Application that a set does not generate any more is deleted, with what it owns.", "set preserveResourcesOnDeletion first"},
+	{"HG110", "unanalysed-source", finding.Warning, "What cannot be read cannot be planned: deletions there are not seen.", "render it into the repository"},
+}
+
+func ruleOf(id string) *Rule {
+	return &Rules[slices.IndexFunc(Rules, func(r Rule) bool { return r.ID == id })]
+}
+
+// Thresholds bound how much a change may delete.
+type Thresholds struct {
+	// Objects is how many objects a change may delete, and Percent how much of one Application.
+	Objects, Percent int
+}
+
+// Findings returns what is wrong with a plan, as the rules of HG100 and above have it. The inventories are those it was made of.
+func Findings(p *Plan, base, head *inventory.Inventory, limits Thresholds) []finding.Finding {
+	j := judge{plan: p, base: newSide(base), head: newSide(head), limits: limits}
+	for i := range p.Changes {
+		j.change(&p.Changes[i])
+	}
+	j.protections()
+	j.count()
+	return j.findings
+}
+
+// judge gathers findings.
+type judge struct {
+	plan       *Plan
+	base, head *side
+	limits     Thresholds
+	findings   []finding.Finding
+}
+
+func (j *judge) add(id string, at finding.Place, key object.Key, application, format string, args ...any) {
+	r := ruleOf(id)
+	j.findings = append(j.findings, finding.Finding{Rule: id, Severity: r.Severity, Message: fmt.Sprintf(format, args...), Fix: r.Fix, Place: at, Key: key, Application: application})
+}
+
+func (c *Change) place() finding.Place { return finding.Place{Path: c.Path, Line: c.Line} }
+
+// place is where the base has an object. In the head it may not be.
+func (e *Effect) place() finding.Place { return finding.Place{Path: e.Path, Line: e.Line} }
+
+// change judges one Application's change.
+func (j *judge) change(c *Change) {
+	name := c.Application.Name
+	losses := Losses(c)
+	if len(c.Repointed) > 0 {
+		j.add("HG102", c.place(), c.Application, name, "%s changes where it reads from or deploys to (%s)%s", name, strings.Join(c.Repointed, "; "), consequence(losses))
+	}
+	if c.Fate.Lost() {
+		id, what := "HG103", "leaves git"
+		if a := j.base.applications[c.Application]; len(a) > 0 && a[0].Set != "" {
+			id, what = "HG109", "is not generated any more"
+		}
+		j.add(id, c.place(), c.Application, name, "the Application %s %s%s", name, what, consequence(losses))
+	}
+	for _, e := range c.Effects {
+		switch {
+		case isDefinition(e.Key):
+			j.add("HG108", e.place(), e.Key, name, "the CustomResourceDefinition %s leaves git", e.Key.Name)
+		case e.Fate.Lost() && e.Stateful:
+			j.add("HG101", e.place(), e.Key, name, "%s: %s: %s", name, verb(e.Fate, e.Key), e.Why)
+		case e.Fate == AtRisk:
+			j.add("HG105", e.place(), e.Key, name, "%s: %s: %s", name, verb(e.Fate, e.Key), e.Why)
+		}
+	}
+	j.updates(c)
+	j.share(c)
+}
+
+// verb says what becomes of an object.
+func verb(f Fate, key object.Key) string {
+	switch f {
+	case Deleted:
+		return key.String() + " would be deleted"
+	case Recreated:
+		return key.String() + " would be deleted and made again"
+	case Held:
+		return key.String() + " would be deleted, once approved"
+	case AtRisk:
+		return key.String() + " may be deleted"
+	}
+	return key.String() + " would be " + f.String()
+}
+
+// consequence says in a clause what is lost.
+func consequence(losses string) string {
+	if losses == "" {
+		return ", and nothing of it is deleted"
+	}
+	return ": " + losses
+}
+
+// updates judges objects of state that stay and change.
+func (j *judge) updates(c *Change) {
+	for _, key := range c.Updated {
+		if key.GroupKind() != (object.Kind{Group: "apps", Kind: "StatefulSet"}) {
+			continue
+		}
+		was, is := j.target(j.base, c.Application, key), j.target(j.head, c.Application, key)
+		if was.Object == nil || is.Object == nil {
+			continue
+		}
+		for _, f := range []string{"selector", "volumeClaimTemplates", "serviceName", "podManagementPolicy"} {
+			if !reflect.DeepEqual(field(was.Object.Body, "spec", f), field(is.Object.Body, "spec", f)) {
+				j.add("HG106", finding.Place{Path: is.Path, Line: is.Object.Line}, key, c.Application.Name, "%s changes spec.%s, which the API server refuses", key, f)
+			}
+		}
+		from, _ := field(was.Object.Body, "spec", "replicas").(float64)
+		to, ok := field(is.Object.Body, "spec", "replicas").(float64)
+		if ok && to == 0 && from > 0 {
+			j.add("HG107", finding.Place{Path: is.Path, Line: is.Object.Line}, key, c.Application.Name, "%s goes from %d replicas to none", key, int(from))
+		}
+	}
+}
+
+// target finds an object of an Application.
+func (j *judge) target(s *side, application, key object.Key) inventory.Target {
+	for _, a := range s.applications[application] {
+		if t, ok := a.Standing()[key]; ok {
+			return t
+		}
+	}
+	return inventory.Target{}
+}
+
+// share judges how much of an Application is deleted.
+func (j *judge) share(c *Change) {
+	lost, all := 0, 0
+	for _, e := range c.Effects {
+		if e.Fate.Lost() && !e.Implied {
+			lost++
+		}
+	}
+	for _, a := range j.base.applications[c.Application] {
+		all = max(all, len(a.Targets))
+	}
+	if limit := j.limits.Percent; limit > 0 && lost > 1 && lost*100 > limit*all {
+		j.add("HG100", c.place(), c.Application, c.Application.Name, "%s loses %d of its %d objects, more than %d %%", c.Application.Name, lost, all, limit)
+	}
+}
+
+// count judges how much is deleted in all.
+func (j *judge) count() {
+	lost := 0
+	for _, c := range j.plan.Changes {
+		for _, e := range c.Effects {
+			if e.Fate.Lost() && !e.Implied {
+				lost++
+			}
+		}
+	}
+	if j.limits.Objects > 0 && lost > j.limits.Objects {
+		j.add("HG100", finding.Place{}, object.Key{}, "", "the change deletes %d objects, more than %d", lost, j.limits.Objects)
+	}
+	for _, a := range j.head.apps() {
+		for _, why := range a.Unanalysed {
+			j.add("HG110", finding.Place{Path: a.Path, Line: a.Object.Line}, a.Key(), a.Metadata.Name, "the deletions of %s are not known: %s", a.Metadata.Name, why)
+		}
+	}
+}
+
+// protections judges objects that stay, and have less protection than before.
+func (j *judge) protections() {
+	for _, key := range sortedKeys(j.base.applications) {
+		before, after := j.base.applications[key], j.head.applications[key]
+		if len(after) == 0 || unchanged(before[len(before)-1], after[len(after)-1]) {
+			continue
+		}
+		was, is := before[len(before)-1].Standing(), after[len(after)-1].Standing()
+		for _, k := range slices.SortedFunc(maps.Keys(was), object.Key.Compare) {
+			if t, ok := is[k]; ok && was[k].Object != t.Object {
+				j.protection(key.Name, k, was[k].Object, t)
+			}
+		}
+	}
+}
+
+func (j *judge) protection(application string, key object.Key, was *object.Object, is inventory.Target) {
+	at := finding.Place{Path: is.Path, Line: is.Object.Line}
+	for _, p := range []struct {
+		name string
+		of   func(map[string]string) argo.Protection
+	}{{"pruned", argo.PruneProtection}, {"deleted with its Application", argo.DeleteProtection}} {
+		if p.of(was.Annotations) > p.of(is.Object.Annotations) {
+			j.add("HG104", at, key, application, "%s loses what keeps it from being %s", key, p.name)
+		}
+	}
+	for _, f := range [][]string{{"reclaimPolicy"}, {"spec", "persistentVolumeReclaimPolicy"}, {"spec", "persistentVolumeClaimRetentionPolicy", "whenDeleted"}} {
+		if from, to := field(was.Body, f...), field(is.Object.Body, f...); from == "Retain" && to != "Retain" {
+			j.add("HG104", at, key, application, "%s does not retain volumes any more (%s)", key, strings.Join(f, "."))
+		}
+	}
+}
+
+// Losses says in a clause what an Application loses, and why; it is empty where it loses nothing.
+func Losses(c *Change) string {
+	var parts []string
+	var why string
+	for _, f := range []struct {
+		fate Fate
+		verb string
+	}{{Deleted, "deletes"}, {Recreated, "deletes and makes again"}, {AtRisk, "may delete"}, {Held, "deletes, once approved,"}, {Orphaned, "leaves without an owner"}, {Unknown, "may delete (not analysed)"}} {
+		if text, reason := some(c, f.fate); text != "" {
+			parts = append(parts, f.verb+" "+text)
+			if why == "" {
+				why = reason
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return strings.Join(parts, "; ") + ": " + why
+}
+
+// named is how many objects a sentence names.
+const named = 3
+
+// some names the first objects of a fate, and counts them.
+func some(c *Change, f Fate) (text, why string) {
+	var names []string
+	count, stateful := 0, 0
+	for _, e := range c.Effects {
+		if e.Fate != f {
+			continue
+		}
+		if count++; e.Stateful {
+			stateful++
+		}
+		if why == "" {
+			why = e.Why
+		}
+		if len(names) < named {
+			names = append(names, e.Key.String())
+		}
+	}
+	if count == 0 {
+		return "", ""
+	}
+	text = fmt.Sprintf("%d objects", count)
+	if count == 1 {
+		text = "1 object"
+	}
+	if stateful > 0 {
+		text += fmt.Sprintf(", %d of them stateful", stateful)
+	}
+	text += " (" + strings.Join(names, ", ")
+	if count > len(names) {
+		text += ", …"
+	}
+	return text + ")", why
+}

@@ -1,0 +1,248 @@
+package plan_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-telemetry/holdfast/guard/inventory"
+	"github.com/holdfast-telemetry/holdfast/guard/plan"
+	"github.com/holdfast-telemetry/holdfast/guard/tree"
+)
+
+// files are texts by their paths.
+type files map[string]string
+
+// and returns the files with others; an empty text takes one away.
+func (f files) and(more files) files {
+	all := maps.Clone(f)
+	maps.Copy(all, more)
+	maps.DeleteFunc(all, func(_, text string) bool { return text == "" })
+	return all
+}
+
+func inventoryOf(t *testing.T, f files) *inventory.Inventory {
+	t.Helper()
+	dir := t.TempDir()
+	for path, text := range f {
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder, err := tree.Folder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = folder.Close() })
+	i, err := inventory.Load(t.Context(), folder, inventory.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// app is an Application in the article's shape.
+type app struct {
+	name, path, namespace, project string
+	options                        string // of the sync
+	automated                      string
+	finalizers                     string
+	annotations                    string
+}
+
+func (a app) String() string {
+	or := func(s, other string) string {
+		if s == "" {
+			return other
+		}
+		return s
+	}
+	return fmt.Sprintf(`apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata:
+  name: %s
+  namespace: argocd
+  finalizers: %s
+  annotations: %s
+spec:
+  project: %s
+  source: {repoURL: "https://example.org/infra.git", targetRevision: main, path: %s}
+  destination: {server: "https://kubernetes.default.svc", namespace: %s}
+  syncPolicy:
+    automated: %s
+    syncOptions: [CreateNamespace=true%s]
+`, a.name, or(a.finalizers, "[resources-finalizer.argocd.argoproj.io]"), or(a.annotations, "{}"), or(a.project, "app01-cluster01"), a.path, or(a.namespace, "app01"),
+		or(a.automated, "{prune: true, selfHeal: true}"), a.options)
+}
+
+// project permits namespaces.
+func project(name string, namespaces ...string) string {
+	var destinations []string
+	for _, n := range namespaces {
+		destinations = append(destinations, fmt.Sprintf("{server: '*', namespace: %q}", n))
+	}
+	return fmt.Sprintf("apiVersion: argoproj.io/v1alpha1\nkind: AppProject\nmetadata: {name: %s, namespace: argocd}\nspec:\n  sourceRepos: ['*']\n  clusterResourceWhitelist: [{group: '*', kind: '*'}]\n  destinations: [%s]\n", name, strings.Join(destinations, ", "))
+}
+
+// objects are the four kinds of an app, the StatefulSet and the claim with an annotation.
+func objects(name, options string) string { return objectsIn(name, name, options, "") }
+
+func objectsIn(name, namespace, stateful, config string) string {
+	annotated := func(options string) string {
+		if options == "" {
+			return ""
+		}
+		return fmt.Sprintf(", annotations: {argocd.argoproj.io/sync-options: %q}", options)
+	}
+	return fmt.Sprintf(`apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: %[1]s-db, namespace: %[2]s%[3]s}
+spec: {replicas: 2, volumeClaimTemplates: [{metadata: {name: data}}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: %[1]s-db, namespace: %[2]s}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: %[1]s-config, namespace: %[2]s%[4]s}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: %[1]s-shared, namespace: %[2]s%[3]s}
+`, name, namespace, annotated(stateful), annotated(config))
+}
+
+const (
+	rootFile    = "root.yaml"
+	appFile     = "env/cluster01/argocd/yml/apps.yaml"
+	projectFile = "env/cluster01/argocd/yml/a-project.yaml"
+	path01      = "env/cluster01/app01/yml"
+	path02      = "env/cluster01/app02/yml"
+)
+
+var app01 = app{name: "app01-cluster01", path: path01}
+
+// base is the setting of all cases: a root, app01 and its objects, and app02's objects that nobody reads yet.
+func base() files {
+	return files{
+		rootFile:              app{name: "root", path: "env/cluster01/argocd/yml", namespace: "argocd", project: "default", finalizers: "[]"}.String(),
+		projectFile:           project("app01-cluster01", "app01", "app02"),
+		appFile:               app01.String(),
+		path01 + "/all.yaml":  objects("app01", ""),
+		path02 + "/all.yaml":  objectsIn("app02", "app01", "", ""),
+		path02 + "2/all.yaml": objects("app02", ""),
+	}
+}
+
+// fates are the fates of app01's objects by their kinds.
+func fates(t *testing.T, before, after files) (map[string]plan.Fate, *plan.Plan) {
+	t.Helper()
+	p := plan.Between(inventoryOf(t, before), inventoryOf(t, after), plan.Options{})
+	got := map[string]plan.Fate{"StatefulSet": plan.Untouched, "Service": plan.Untouched, "ConfigMap": plan.Untouched, "PersistentVolumeClaim": plan.Untouched}
+	for _, c := range p.Changes {
+		for _, e := range c.Effects {
+			switch {
+			case e.Implied:
+				got["claims"] = e.Fate
+			case e.Key.Kind == "Namespace" || e.Key.Namespace == "app01" && strings.HasPrefix(e.Key.Name, "app01"):
+				got[e.Key.Kind] = max(got[e.Key.Kind], e.Fate)
+			}
+		}
+	}
+	return got, p
+}
+
+// all is one fate for all four.
+func all(f plan.Fate) map[string]plan.Fate {
+	return map[string]plan.Fate{"StatefulSet": f, "Service": f, "ConfigMap": f, "PersistentVolumeClaim": f}
+}
+
+func with(m map[string]plan.Fate, kind string, f plan.Fate) map[string]plan.Fate {
+	m = maps.Clone(m)
+	m[kind] = f
+	return m
+}
+
+// TestWhatArgoCDDidIsWhatThePlanSays has the cases that a real Argo CD 3.2.6 was seen to decide, by the numbers in docs/guard/argocd.md.
+func TestWhatArgoCDDidIsWhatThePlanSays(t *testing.T) {
+	wrong := app{name: "app01-cluster01", path: path02}                            // app02's, under app01's name
+	wrong2 := app{name: "app01-cluster01", path: path02 + "2", namespace: "app02"} // and into its own namespace
+	namespace := func(options string) string {
+		return fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: app01, annotations: {argocd.argoproj.io/sync-options: %q}}\n", options)
+	}
+	protected := base().and(files{path01 + "/all.yaml": objectsIn("app01", "app01", "Prune=false", "")})
+	confirmed := base().and(files{path01 + "/all.yaml": strings.Replace(objects("app01", ""), "app01-db, namespace: app01}", "app01-db, namespace: app01, annotations: {argocd.argoproj.io/sync-options: Prune=confirm}}", 1)})
+	own := app{name: "app02-cluster01", path: path02 + "2", namespace: "app02"}
+	lives := base().and(files{"env/cluster01/argocd/yml/b.yaml": own.String()})
+	set := func(elements string, preserve bool) files {
+		return files{appFile: fmt.Sprintf(`apiVersion: argoproj.io/v1alpha1
+kind: ApplicationSet
+metadata: {name: apps, namespace: argocd}
+spec:
+  generators: [{list: {elements: [%s]}}]
+  syncPolicy: {preserveResourcesOnDeletion: %v}
+  template:
+    metadata: {name: '{{app}}-cluster01'}
+    spec:
+      project: app01-cluster01
+      source: {repoURL: "https://example.org/infra.git", path: 'env/cluster01/{{app}}/yml'}
+      destination: {server: "https://kubernetes.default.svc", namespace: '{{app}}'}
+      syncPolicy: {automated: {prune: true, selfHeal: true}}
+`, elements, preserve)}
+	}
+	narrow := project("app01-cluster01", "app02")
+	for _, c := range []struct {
+		name         string
+		before, head files
+		want         map[string]plan.Fate
+	}{
+		{"1 second document with app01's name", base(), base().and(files{appFile: app01.String() + "---\n" + wrong.String()}), all(plan.Deleted)},
+		{"1 in a second file", base(), base().and(files{"env/cluster01/argocd/yml/z.yaml": wrong.String()}), all(plan.Deleted)},
+		{"2 into another namespace", base(), base().and(files{appFile: app01.String() + "---\n" + wrong2.String()}), all(plan.Deleted)},
+		{"3 with a second project", base(), base().and(files{appFile: app01.String() + "---\n" + wrong2.String(), projectFile: base()[projectFile] + "---\n" + narrow}), all(plan.AtRisk)},
+		{"4 the project does not permit it", base().and(files{projectFile: project("app01-cluster01", "app01")}), base().and(files{projectFile: project("app01-cluster01", "app01"), appFile: app01.String() + "---\n" + wrong2.String()}), all(plan.Kept)},
+		{"5 Prune=false was live", protected, protected.and(files{appFile: app01.String() + "---\n" + wrong.String()}), with(with(all(plan.Deleted), "StatefulSet", plan.Kept), "PersistentVolumeClaim", plan.Kept)},
+		{"6 FailOnSharedResource", base(), base().and(files{appFile: app01.String() + "---\n" + app{name: wrong.name, path: wrong.path, options: ", FailOnSharedResource=true"}.String()}), all(plan.Deleted)},
+		{"7 the Namespace goes", protected.and(files{path01 + "/ns.yaml": namespace("")}), protected.and(files{path01 + "/ns.yaml": namespace(""), appFile: app01.String() + "---\n" + wrong.String()}), with(with(all(plan.Deleted), "Namespace", plan.Deleted), "claims", plan.Deleted)},
+		{"8 nothing at the new path", base(), base().and(files{appFile: app{name: "app01-cluster01", path: "env/cluster01/empty/yml"}.String(), "env/cluster01/empty/yml/readme.md": "x"}), all(plan.Kept)},
+		{"9 Prune=confirm was live", confirmed, confirmed.and(files{appFile: app01.String() + "---\n" + wrong.String()}), all(plan.Held)},
+		{"11 the Namespace stays", base().and(files{path01 + "/ns.yaml": namespace("Prune=false")}), base().and(files{path01 + "/ns.yaml": namespace("Prune=false"), appFile: app01.String() + "---\n" + wrong2.String()}), with(all(plan.Deleted), "Namespace", plan.Kept)},
+		{"12 the Application leaves git", base().and(files{path01 + "/all.yaml": objectsIn("app01", "app01", "Prune=false", "Delete=false")}), base().and(files{path01 + "/all.yaml": objectsIn("app01", "app01", "Prune=false", "Delete=false"), appFile: ""}), with(all(plan.Deleted), "ConfigMap", plan.Kept)},
+		{"13 the Application has another name", base(), base().and(files{appFile: app{name: "app01-cluster1", path: path01}.String()}), all(plan.Recreated)},
+		{"14 all but one object leave", base(), base().and(files{path01 + "/all.yaml": strings.Split(objects("app01", ""), "---\n")[2]}), with(all(plan.Deleted), "ConfigMap", plan.Untouched)},
+		{"15 the file has another ending", base(), base().and(files{path01 + "/all.yaml": "", path01 + "/all.bak": objects("app01", "")}), all(plan.Kept)},
+		{"16 no finalizer", base().and(files{appFile: app{name: app01.name, path: path01, finalizers: "[]"}.String()}), base().and(files{appFile: ""}), all(plan.Orphaned)},
+		{"17 the Application is protected", base().and(files{appFile: app{name: app01.name, path: path01, annotations: "{argocd.argoproj.io/sync-options: Prune=false}"}.String()}), base().and(files{appFile: ""}), all(plan.Untouched)},
+		{"18 no automated pruning", base().and(files{appFile: app{name: app01.name, path: path01, automated: "{selfHeal: true}"}.String()}), base().and(files{appFile: app01.String() + "---\n" + app{name: app01.name, path: path02, automated: "{selfHeal: true}"}.String()}), all(plan.Kept)},
+		{"19 the wrong document first", base(), base().and(files{appFile: wrong.String() + "---\n" + app01.String()}), all(plan.Untouched)},
+		{"20 nothing there, and allowEmpty", base(), base().and(files{appFile: app{name: app01.name, path: "nothing", automated: "{prune: true, allowEmpty: true}"}.String()}), all(plan.Deleted)},
+		{"21 a document does not parse", base(), base().and(files{path01 + "/all.yaml": objects("app01", "") + "---\napiVersion: v1\nkind: A\nmetadata:\n name: a\n  b: c\n"}), all(plan.Untouched)},
+		{"22 app02 lives", lives, lives.and(files{appFile: app01.String() + "---\n" + wrong2.String()}), all(plan.Deleted)},
+		{"23 app02 lives, FailOnSharedResource", lives, lives.and(files{appFile: app01.String() + "---\n" + app{name: wrong2.name, path: wrong2.path, namespace: "app02", options: ", FailOnSharedResource=true"}.String()}), all(plan.Kept)},
+		{"24 the project is narrowed with it", base(), base().and(files{appFile: "", projectFile: narrow}), all(plan.Deleted)},
+		{"25 the project was narrowed before", base().and(files{projectFile: narrow}), base().and(files{appFile: "", projectFile: narrow}), all(plan.Orphaned)},
+		{"26 an element leaves a set", base().and(set("{app: app01}, {app: app02}", false)), base().and(set("{app: app02}", false)), all(plan.Deleted)},
+		{"27 the set preserves", base().and(set("{app: app01}, {app: app02}", true)), base().and(set("{app: app02}", true)), all(plan.Orphaned)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, p := fates(t, c.before, c.head)
+			if !maps.Equal(got, c.want) {
+				t.Errorf("the plan says %v, want %v\n%+v", got, c.want, p.Changes)
+			}
+		})
+	}
+}
+
+func TestNothingChangesWhereNothingChanged(t *testing.T) {
+	if p := plan.Between(inventoryOf(t, base()), inventoryOf(t, base()), plan.Options{}); len(p.Changes) != 0 {
+		t.Errorf("%+v", p.Changes)
+	}
+}

@@ -1,0 +1,164 @@
+package rule
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/holdfast-telemetry/holdfast/guard/finding"
+	"github.com/holdfast-telemetry/holdfast/guard/object"
+)
+
+// Config is what a repository says about itself.
+type Config struct {
+	// Conventions join folders and names. The first whose path matches counts.
+	Conventions []Convention
+	// Instance is the beginning of paths that tells Argo CD instances apart, as in "env/(cluster)". Without it there is one.
+	Instance string
+	// Clusters has the server of each cluster's name.
+	Clusters map[string]string
+	// Version is Argo CD's, as {3, 2}: some options count only from one on.
+	Version [2]int
+	// LabelTracking says that Argo CD knows its objects by a label, and not by an annotation.
+	LabelTracking bool
+	// Stateful are kinds that hold state, beside those of Kubernetes.
+	Stateful []object.Kind
+	// MaxManifests is how many bytes of manifests Argo CD takes for one Application.
+	MaxManifests int64
+	// Quorum are patterns of the names of StatefulSets whose pods are ready only when most of them run.
+	Quorum []string
+	// BackupLabels are labels by which a backup schedule selects. Without any, HG063 finds nothing.
+	BackupLabels []string
+	// Off has the rules that are turned off, and why.
+	Off map[string]string
+	// Severities has those of rules that are not as grave here as in the catalogue, or graver.
+	Severities map[string]finding.Severity
+}
+
+// Convention is how a folder and what deploys it are named. Parts in brackets, as in "env/(cluster)/(app)/yml", stand for the same text
+// everywhere; "(cluster)" is the name of the destination.
+type Convention struct {
+	// Path is the folder of an Application.
+	Path string
+	// Application and Project are its names. An empty one is free.
+	Application, Project string
+	// Namespace is the destination's. An empty one is free.
+	Namespace string
+}
+
+// Default returns the settings of a repository that has none: the conventions of the article, and Argo CD 3.2.
+func Default() *Config {
+	return &Config{
+		Conventions:  []Convention{{Path: "env/(cluster)/(app)/yml", Application: "(app)-(cluster)", Project: "(app)-(cluster)"}},
+		Version:      [2]int{3, 2},
+		Stateful:     DatabaseKinds(),
+		MaxManifests: 10 << 20,
+		Quorum:       []string{"*etcd*", "*zookeeper*", "zk", "zk-*", "*-zk", "*kafka*", "*consul*", "*vault*", "*mongo*", "*rabbitmq*", "*cockroach*", "*nats*"},
+	}
+}
+
+// DatabaseKinds are custom resources whose deletion has an operator delete a database.
+func DatabaseKinds() []object.Kind {
+	return []object.Kind{
+		{Group: "acid.zalan.do", Kind: "postgresql"},
+		{Group: "cassandra.datastax.com", Kind: "CassandraDatacenter"},
+		{Group: "clickhouse.altinity.com", Kind: "ClickHouseInstallation"},
+		{Group: "elasticsearch.k8s.elastic.co", Kind: "Elasticsearch"},
+		{Group: "etcd.database.coreos.com", Kind: "EtcdCluster"},
+		{Group: "k8ssandra.io", Kind: "K8ssandraCluster"},
+		{Group: "kafka.strimzi.io", Kind: "Kafka"},
+		{Group: "kafka.strimzi.io", Kind: "KafkaNodePool"},
+		{Group: "kafka.strimzi.io", Kind: "KafkaTopic"},
+		{Group: "minio.min.io", Kind: "Tenant"},
+		{Group: "mongodbcommunity.mongodb.com", Kind: "MongoDBCommunity"},
+		{Group: "mysql.oracle.com", Kind: "InnoDBCluster"},
+		{Group: "pingcap.com", Kind: "TidbCluster"},
+		{Group: "postgres-operator.crunchydata.com", Kind: "PostgresCluster"},
+		{Group: "postgresql.cnpg.io", Kind: "Cluster"},
+		{Group: "ps.percona.com", Kind: "PerconaServerMySQL"},
+		{Group: "psmdb.percona.com", Kind: "PerconaServerMongoDB"},
+		{Group: "pxc.percona.com", Kind: "PerconaXtraDBCluster"},
+		{Group: "rabbitmq.com", Kind: "RabbitmqCluster"},
+		{Group: "redis.redis.opstreelabs.in", Kind: "RedisCluster"},
+		{Group: "scylla.scylladb.com", Kind: "ScyllaCluster"},
+		{Group: "zookeeper.pravega.io", Kind: "ZookeeperCluster"},
+	}
+}
+
+var part = regexp.MustCompile(`\(([a-z][a-z0-9-]*)\)`)
+
+// pattern is a path with parts in brackets.
+type pattern struct {
+	text  string
+	match *regexp.Regexp
+	parts []string
+}
+
+// parsePattern reads "env/(cluster)/(app)/yml". With prefix, more may follow it.
+func parsePattern(text string, prefix bool) (*pattern, error) {
+	p := &pattern{text: text}
+	var b strings.Builder
+	b.WriteByte('^')
+	at := 0
+	for _, m := range part.FindAllStringSubmatchIndex(text, -1) {
+		b.WriteString(regexp.QuoteMeta(text[at:m[0]]))
+		b.WriteString(`([^/]+)`)
+		p.parts = append(p.parts, text[m[2]:m[3]])
+		at = m[1]
+	}
+	if strings.ContainsAny(part.ReplaceAllString(text, ""), "()") {
+		return nil, fmt.Errorf("%q has a bracket that is no part such as (app)", text)
+	}
+	b.WriteString(regexp.QuoteMeta(text[at:]))
+	if prefix {
+		b.WriteString(`(?:/|$)`)
+	} else {
+		b.WriteByte('$')
+	}
+	p.match = regexp.MustCompile(b.String())
+	return p, nil
+}
+
+// of returns the parts of a path, nil where it does not match. A part that stands twice must be the same twice.
+func (p *pattern) of(path string) map[string]string {
+	m := p.match.FindStringSubmatch(path)
+	if m == nil {
+		return nil
+	}
+	parts := make(map[string]string, len(p.parts))
+	for n, name := range p.parts {
+		if before, ok := parts[name]; ok && before != m[n+1] {
+			return nil
+		}
+		parts[name] = m[n+1]
+	}
+	return parts
+}
+
+// fill puts parts into a text.
+func fill(text string, parts map[string]string) string {
+	return part.ReplaceAllStringFunc(text, func(p string) string { return parts[p[1:len(p)-1]] })
+}
+
+// Check says whether the settings can be used.
+func (c *Config) Check() error {
+	for n, convention := range c.Conventions {
+		p, err := parsePattern(convention.Path, false)
+		if err != nil {
+			return fmt.Errorf("conventions[%d].path: %w", n, err)
+		}
+		known := make(map[string]string)
+		for _, name := range p.parts {
+			known[name] = "x"
+		}
+		for _, text := range []string{convention.Application, convention.Project, convention.Namespace} {
+			for _, m := range part.FindAllStringSubmatch(text, -1) {
+				if known[m[1]] == "" {
+					return fmt.Errorf("conventions[%d]: %q has the part (%s), which the path %q does not have", n, text, m[1], convention.Path)
+				}
+			}
+		}
+	}
+	_, err := parsePattern(c.Instance, true)
+	return err
+}
