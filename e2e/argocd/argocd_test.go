@@ -17,7 +17,7 @@ import (
 )
 
 // atOnce is how many cases one Argo CD has to deal with.
-const atOnce = 5
+const atOnce = 10
 
 // TestArgoCDDoesWhatTheCasesSay holds the table that plans are held against to a real Argo CD. With HOLDFAST_ARGOCD_ALL set all cases run,
 // and without it those that always do.
