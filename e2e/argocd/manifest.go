@@ -17,7 +17,6 @@ type manifest struct {
 	apiVersion, kind string
 	namespace, name  string
 	annotations      map[string]string
-	labels           map[string]string
 	finalizers       string
 	spec             string // all below metadata
 }
@@ -29,16 +28,10 @@ func (m manifest) String() string {
 	if m.namespace != "" {
 		fmt.Fprintf(&b, "  namespace: %s\n", m.namespace)
 	}
-	for _, f := range []struct {
-		name   string
-		values map[string]string
-	}{{"annotations", m.annotations}, {"labels", m.labels}} {
-		if len(f.values) == 0 {
-			continue
-		}
-		fmt.Fprintf(&b, "  %s:\n", f.name)
-		for _, key := range slices.Sorted(maps.Keys(f.values)) {
-			fmt.Fprintf(&b, "    %s: %q\n", key, f.values[key])
+	if len(m.annotations) > 0 {
+		b.WriteString("  annotations:\n")
+		for _, key := range slices.Sorted(maps.Keys(m.annotations)) {
+			fmt.Fprintf(&b, "    %s: %q\n", key, m.annotations[key])
 		}
 	}
 	if m.finalizers != "" {
@@ -75,16 +68,6 @@ func (m manifest) in(app string) manifest {
 // as changes the version of the API.
 func (m manifest) as(apiVersion string) manifest {
 	m.apiVersion = apiVersion
-	return m
-}
-
-// labelled adds a label.
-func (m manifest) labelled(key, value string) manifest {
-	m.labels = maps.Clone(m.labels)
-	if m.labels == nil {
-		m.labels = make(map[string]string)
-	}
-	m.labels[key] = value
 	return m
 }
 
@@ -134,16 +117,6 @@ func namespaceOf(app string) manifest {
 
 func clusterRole(name string) manifest {
 	return manifest{apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", name: "$P-" + name, spec: "rules: []\n"}
-}
-
-func job(app, name string) manifest {
-	return manifest{apiVersion: "batch/v1", kind: "Job", namespace: "$P-" + app, name: name, spec: `spec:
-  suspend: true
-  template:
-    spec:
-      restartPolicy: Never
-      containers: [{name: main, image: "example.org/job:1"}]
-`}
 }
 
 // autoscaler says only what autoscaling/v1 and v2 have both.
@@ -216,7 +189,6 @@ func (c child) of(project string) child        { c.project = project; return c }
 func (c child) syncs(automated string) child   { c.automated = automated; return c }
 func (c child) bare() child                    { c.finalizers = ""; return c }
 func (c child) protected(options string) child { c.manifest = c.options(options); return c }
-func (c child) wave(n string) child            { c.manifest = c.annotate("sync-wave", n); return c }
 func (c child) with(option string) child {
 	c.syncOptions = append(slices.Clone(c.syncOptions), option)
 	return c

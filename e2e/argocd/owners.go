@@ -112,7 +112,8 @@ func owners() []Case {
 		{
 			Name: "a16", Title: "the Application moves from the root to another parent",
 			Commits: []Files{parents("argocd"), parents("second")},
-			Racing:  append(all("app01"), application01), Or: Recreated,
+			Want:    map[Fate][]string{Recreated: append(all("app01"), application01)},
+			Racing:  append(all("app01"), application01), Or: Kept,
 		},
 		{
 			Name: "a17", Title: "the project and the Application leave git in one commit",
