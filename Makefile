@@ -13,7 +13,7 @@ INEFFASSIGN := github.com/gordonklaus/ineffassign@v0.2.0
 
 export CGO_ENABLED = 0
 
-.PHONY: run build test cc registry unit peers e2e lint fuzz bench dist manifest image clean
+.PHONY: run build test cc registry redis unit peers e2e e2e-argocd lint fuzz bench dist manifest image clean
 
 run: ## build and start a node in this folder
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/holdfast
@@ -38,8 +38,15 @@ peers: ## the real peers of the tests, built once into a cache outside the tree
 registry: # the tests of trust run the one that Debian has
 	@command -v docker-registry >/dev/null || { apt-get update -qq && apt-get install -y -qq docker-registry; }
 
-e2e: build peers registry ## the built programs against real peers; one package after the other, for some measure time
+redis: # Argo CD's; Debian has the server in redis-tools too, and in redis-server a service that the tests do not want
+	@command -v redis-server >/dev/null || command -v redis-check-rdb >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-tools; }
+	@command -v git >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends git; }
+
+e2e: build peers registry redis ## the built programs against real peers; one package after the other, for some measure time
 	$(GO) test -tags e2e -p 1 -timeout 30m -count 1 -v ./e2e/...
+
+e2e-argocd: build peers redis ## all cases of what Argo CD deletes, of which e2e runs ten
+	HOLDFAST_ARGOCD_ALL=1 $(GO) test -tags e2e -timeout 60m -count 1 -v ./e2e/argocd
 
 lint:
 	@test -z "$$(gofmt -l cmd deploy guard internal node operator trust e2e bench)" || { gofmt -l cmd deploy guard internal node operator trust e2e bench; echo "run gofmt -w on these"; exit 1; }
