@@ -1,6 +1,9 @@
 package argo
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Annotations that Argo CD reads on objects.
 const (
@@ -40,14 +43,12 @@ func OptionsOf(list []string) Options {
 	return options
 }
 
-// Value returns what an option says, "" where it is not there. Of a repeated one the first counts.
-func (o Options) Value(key string) string {
-	for _, option := range o {
-		if option.Key == key {
-			return option.Value
-		}
-	}
-	return ""
+// Has says whether an option is there with that value, whatever else the list says of it: so Argo CD asks for each value that it knows.
+func (o Options) Has(key, value string) bool { return slices.Contains(o, Option{key, value}) }
+
+// Names says whether an option is there, with any value.
+func (o Options) Names(key string) bool {
+	return slices.ContainsFunc(o, func(option Option) bool { return option.Key == key })
 }
 
 // Protection is what stands between an object and its deletion.
@@ -62,11 +63,12 @@ const (
 	Kept
 )
 
-func protection(value string) Protection {
-	switch value {
-	case "false":
+// Protects says what the options protect from, "Prune" or "Delete": "false" keeps, also beside another value.
+func (o Options) Protects(key string) Protection {
+	switch {
+	case o.Has(key, "false"):
 		return Kept
-	case "confirm":
+	case o.Has(key, "confirm"):
 		return Confirmed
 	}
 	return Open
@@ -74,12 +76,12 @@ func protection(value string) Protection {
 
 // PruneProtection returns what protects an object from pruning by its own annotations. Argo CD reads those of the live object.
 func PruneProtection(annotations map[string]string) Protection {
-	return protection(ParseOptions(annotations[SyncOptions]).Value("Prune"))
+	return ParseOptions(annotations[SyncOptions]).Protects("Prune")
 }
 
 // DeleteProtection returns what protects an object when its Application is deleted.
 func DeleteProtection(annotations map[string]string) Protection {
-	p := protection(ParseOptions(annotations[SyncOptions]).Value("Delete"))
+	p := ParseOptions(annotations[SyncOptions]).Protects("Delete")
 	if p == Open && annotations[HelmKeep] == "keep" {
 		return Kept
 	}

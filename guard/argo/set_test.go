@@ -1,8 +1,6 @@
 package argo_test
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +9,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/guard/argo"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
-	"github.com/holdfast-telemetry/holdfast/guard/tree"
+	"github.com/holdfast-telemetry/holdfast/guard/tree/treetest"
 )
 
 // repository is what the generators of the tests read.
@@ -24,21 +22,7 @@ var repository = map[string]string{
 // generate returns "name path server" of what a set generates.
 func generate(t *testing.T, spec string, clusters map[string]string) ([]string, *argo.Applications, error) {
 	t.Helper()
-	dir := t.TempDir()
-	for path, text := range repository {
-		path = filepath.Join(dir, path)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	folder, err := tree.Folder(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = folder.Close() }()
+	folder := treetest.Folder(t, repository)
 	var body map[string]any
 	if err := yaml.Unmarshal([]byte("metadata: {name: set}\nspec:\n"+spec), &body); err != nil {
 		t.Fatal(err)

@@ -1,34 +1,18 @@
 package inventory_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
-	"github.com/holdfast-telemetry/holdfast/guard/tree"
+	"github.com/holdfast-telemetry/holdfast/guard/tree/treetest"
 )
 
 // load reads a tree of files.
 func load(t *testing.T, files map[string]string, o inventory.Options) *inventory.Inventory {
 	t.Helper()
-	dir := t.TempDir()
-	for path, text := range files {
-		path = filepath.Join(dir, path)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	folder, err := tree.Folder(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = folder.Close() })
+	folder := treetest.Folder(t, files)
 	i, err := inventory.Load(t.Context(), folder, o)
 	if err != nil {
 		t.Fatal(err)

@@ -3,14 +3,12 @@ package plan_test
 import (
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
 	"github.com/holdfast-telemetry/holdfast/guard/plan"
-	"github.com/holdfast-telemetry/holdfast/guard/tree"
+	"github.com/holdfast-telemetry/holdfast/guard/tree/treetest"
 )
 
 // files are texts by their paths.
@@ -26,21 +24,7 @@ func (f files) and(more files) files {
 
 func inventoryOf(t *testing.T, f files) *inventory.Inventory {
 	t.Helper()
-	dir := t.TempDir()
-	for path, text := range f {
-		path = filepath.Join(dir, path)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	folder, err := tree.Folder(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = folder.Close() })
+	folder := treetest.Folder(t, f)
 	i, err := inventory.Load(t.Context(), folder, inventory.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -359,7 +359,7 @@ func (s *simulation) projectChanged(o *outcome, h *inventory.Application) bool {
 
 // shared says which object keeps an Application with FailOnSharedResource from syncing: one that another Application owns.
 func (s *simulation) shared(o *outcome, h *inventory.Application, after map[object.Key]inventory.Target) string {
-	if argo.OptionsOf(h.Spec.SyncPolicy.SyncOptions).Value("FailOnSharedResource") != "true" {
+	if !argo.OptionsOf(h.Spec.SyncPolicy.SyncOptions).Has("FailOnSharedResource", "true") {
 		return ""
 	}
 	own := o.base.Standing()

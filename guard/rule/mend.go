@@ -75,7 +75,7 @@ func wanted(f *finding.Finding, o *object.Object) []set {
 		return []set{{way: optionField, value: withOptions(o.Annotations[argo.SyncOptions], wanted...)}}
 	}
 	keep := func(key string) string { // what asks for a confirmation keeps doing so
-		if argo.ParseOptions(o.Annotations[argo.SyncOptions]).Value(key) == "confirm" {
+		if argo.ParseOptions(o.Annotations[argo.SyncOptions]).Protects(key) == argo.Confirmed {
 			return key + "=confirm"
 		}
 		return key + "=false"

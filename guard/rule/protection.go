@@ -36,7 +36,7 @@ func protectionRules() []*Rule {
 			Mend:    "write it as Argo CD does", run: misspelt},
 		{ID: "HG045", Name: "option-contradiction", Severity: finding.Error,
 			Catches: "A sync option is there twice with two values, or an object's `Prune=true` or `Delete=true` cancels what its Application says.",
-			Why:     "The first one counts, and an object counts before its Application: a protection that stands there is none.",
+			Why:     "Of two values of one option a reader does not know which counts, and an object counts before its Application: a protection that stands there is none.",
 			Mend:    "remove the one that is not meant", run: contradictions},
 		{ID: "HG046", Name: "false-protection", Severity: finding.Warning,
 			Catches: "An object without protection from pruning has something that looks like it: `IgnoreExtraneous`, `helm.sh/resource-policy: keep`, Flux's `prune: disabled`, or the label of another controller.",
@@ -56,20 +56,13 @@ func (c *check) appOptions(a *inventory.Application) argo.Options {
 // guards returns what an object's own option of a key says, or else its Application's.
 func (c *check) guards(o *object.Object, a *inventory.Application, key string) argo.Protection {
 	own := argo.ParseOptions(o.Annotations[argo.SyncOptions])
-	if key == "Delete" && own.Value(key) == "" && o.Annotations[argo.HelmKeep] == "keep" {
+	switch {
+	case own.Names(key):
+		return own.Protects(key)
+	case key == "Delete" && o.Annotations[argo.HelmKeep] == "keep":
 		return argo.Kept
 	}
-	value := own.Value(key)
-	if value == "" {
-		value = c.appOptions(a).Value(key)
-	}
-	switch value {
-	case "false":
-		return argo.Kept
-	case "confirm":
-		return argo.Confirmed
-	}
-	return argo.Open
+	return c.appOptions(a).Protects(key)
 }
 
 // reader returns the Application that has a file, nil where there is none.
@@ -232,9 +225,10 @@ func contradictions(p *pass) {
 		}
 		above := argo.OptionsOf(a.Spec.SyncPolicy.SyncOptions)
 		for _, key := range []string{"Prune", "Delete"} {
-			if value := above.Value(key); given.Value(key) == "true" && (value == "false" || value == "confirm") {
-				p.find(o, optionField, "%s=true of %s cancels the %s=%s of %s", key, p.key(o), key, value, a.Metadata.Name)
+			if given.Has(key, "true") && given.Protects(key) == argo.Open && above.Protects(key) != argo.Open {
+				p.find(o, optionField, "%s=true of %s cancels the protection that %s gives by its own %s option", key, p.key(o), a.Metadata.Name, key)
 			}
+
 		}
 	})
 	for _, a := range p.Applications {
@@ -260,7 +254,7 @@ func (p *pass) twice(o inventory.Origin, field []string, given argo.Options) {
 			continue
 		}
 		if before != option.Value {
-			p.find(o, field, "%s is %s and then %s: the first one counts", option.Key, before, option.Value)
+			p.find(o, field, "%s is %s and then %s: Argo CD asks for each value it knows, and false keeps", option.Key, before, option.Value)
 		}
 	}
 }

@@ -41,12 +41,12 @@ func syncRules() []*Rule {
 func sharedCheck(p *pass) {
 	const option = "FailOnSharedResource"
 	for _, a := range p.Applications {
-		if a.Set == "" && argo.OptionsOf(a.Spec.SyncPolicy.SyncOptions).Value(option) != "true" {
+		if a.Set == "" && !argo.OptionsOf(a.Spec.SyncPolicy.SyncOptions).Has(option, "true") {
 			p.find(a.Origin, way("spec", "syncPolicy", "syncOptions"), "%s/%s takes over objects of other Applications: it has no %s=true", a.Metadata.Namespace, a.Metadata.Name, option)
 		}
 	}
 	for _, s := range p.Sets {
-		if optionsOf(get(s.Object.Body, "spec", "template", "spec")).Value(option) != "true" {
+		if !optionsOf(get(s.Object.Body, "spec", "template", "spec")).Has(option, "true") {
 			p.find(s.Origin, way("spec", "template", "spec", "syncPolicy", "syncOptions"), "the Applications of the set %s take over objects of others: its template has no %s=true", p.key(s.Origin).Name, option)
 		}
 	}
@@ -88,12 +88,12 @@ func destructive(p *pass) {
 		}
 		own := argo.ParseOptions(o.Object.Annotations[argo.SyncOptions])
 		for _, key := range []string{"Replace", "Force"} {
-			if own.Value(key) == "true" {
+			if own.Has(key, "true") {
 				p.find(o, optionField, "%s=true on %s, which holds state", key, p.key(o))
 			}
 		}
 		a := p.reader(o.Path)
-		if a != nil && own.Value("Replace") == "" && argo.OptionsOf(a.Spec.SyncPolicy.SyncOptions).Value("Replace") == "true" {
+		if a != nil && !own.Names("Replace") && argo.OptionsOf(a.Spec.SyncPolicy.SyncOptions).Has("Replace", "true") {
 			p.find(o, way("kind"), "%s holds state, and Replace=true of %s is for it too", p.key(o), a.Metadata.Name)
 		}
 	})
