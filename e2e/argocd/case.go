@@ -57,6 +57,9 @@ type Case struct {
 	// says AtRisk.
 	Racing []string
 	Or     Fate
+	// Remade are objects that go, and that Argo CD makes again by the same name, sooner or later: it tries again at growing distances while
+	// a namespace ends. Deleted and Recreated are then one fate.
+	Remade []string
 	// Says are texts, one of which at least Argo CD must have said in a condition or in the result of a sync: "root: RepeatedResourceWarning".
 	Says []string
 	// Silent are beginnings of conditions that Argo CD must not have shown since the last commit.
@@ -147,14 +150,18 @@ func (c *Case) Surprises(observed Outcome) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	racing, err := c.racing(observed)
+	racing, err := c.keys(c.Racing, observed)
+	if err != nil {
+		return nil, err
+	}
+	remade, err := c.keys(c.Remade, observed)
 	if err != nil {
 		return nil, err
 	}
 	var all []string
 	for _, k := range slices.SortedFunc(maps.Keys(observed), object.Key.Compare) {
 		switch got := observed[k]; {
-		case got == want[k], racing[k] && got == c.Or:
+		case got == want[k], racing[k] && got == c.Or, remade[k] && got.gone():
 		case k.Kind == "Pod" && racing[k] && got == Kept && c.Or == Orphaned:
 		default:
 			all = append(all, fmt.Sprintf("%s is %s, want %s", k, got, want[k]))
@@ -163,29 +170,36 @@ func (c *Case) Surprises(observed Outcome) ([]string, error) {
 	return all, nil
 }
 
-// racing returns the objects that the order decides of, with their pods.
-func (c *Case) racing(observed Outcome) (map[object.Key]bool, error) {
-	racing := make(map[object.Key]bool)
-	for _, name := range c.Racing {
+// gone says whether the object itself is no more, whatever has its name.
+func (f Fate) gone() bool { return f == Deleted || f == Recreated }
+
+// keys returns the objects that are named, with the pods of StatefulSets.
+func (c *Case) keys(names []string, observed Outcome) (map[object.Key]bool, error) {
+	named := make(map[object.Key]bool)
+	for _, name := range names {
 		k, err := c.key(name)
 		if err != nil {
 			return nil, err
 		}
-		racing[k] = true
+		named[k] = true
 		for pod := range observed {
 			if k.Kind == "StatefulSet" && pod.Kind == "Pod" && pod.Namespace == k.Namespace && strings.HasPrefix(pod.Name, k.Name+"-") {
-				racing[pod] = true
+				named[pod] = true
 			}
 		}
 	}
-	return racing, nil
+	return named, nil
 }
 
 // Disagreements says where a prediction differs from what was observed. Of the objects that it says nothing about nothing is said. An
 // object at risk agrees when the case says so, whatever became of it, and where the case says so nothing else agrees: to have guessed right
 // is no prediction.
 func (c *Case) Disagreements(observed, predicted Outcome) ([]string, error) {
-	racing, err := c.racing(observed)
+	racing, err := c.keys(c.Racing, observed)
+	if err != nil {
+		return nil, err
+	}
+	remade, err := c.keys(c.Remade, observed)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +212,7 @@ func (c *Case) Disagreements(observed, predicted Outcome) ([]string, error) {
 		switch p := predicted[k]; {
 		case !ok:
 			all = append(all, fmt.Sprintf("%s: predicted %s, but it was not there", k, p))
-		case p != fate:
+		case p != fate && !(remade[k] && p.gone() && fate.gone()):
 			all = append(all, fmt.Sprintf("%s: predicted %s, but Argo CD had it %s", k, p, fate))
 		}
 	}

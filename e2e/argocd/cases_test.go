@@ -82,13 +82,16 @@ func TestAPredictionIsHeldAgainstWhatWasSeen(t *testing.T) {
 	claim := func(name string) object.Key {
 		return object.Key{Kind: "PersistentVolumeClaim", Namespace: "x01-app01", Name: name}
 	}
-	c := argocd.Case{Name: "x01", Racing: []string{"PersistentVolumeClaim app01/c"}, Or: argocd.Orphaned}
-	seen := argocd.Outcome{claim("a"): argocd.Deleted, claim("b"): argocd.Kept, claim("c"): argocd.Deleted}
+	c := argocd.Case{Name: "x01", Racing: []string{"PersistentVolumeClaim app01/c"}, Or: argocd.Orphaned, Remade: []string{"PersistentVolumeClaim app01/e"}}
+	seen := argocd.Outcome{claim("a"): argocd.Deleted, claim("b"): argocd.Kept, claim("c"): argocd.Deleted, claim("e"): argocd.Recreated}
 	for _, test := range []struct {
 		predicted argocd.Outcome
 		wrong     int
 	}{
 		{argocd.Outcome{claim("a"): argocd.Deleted, claim("b"): argocd.Kept, claim("c"): argocd.AtRisk}, 0},
+		{argocd.Outcome{claim("e"): argocd.Deleted}, 0},
+		{argocd.Outcome{claim("e"): argocd.Kept}, 1},
+		{argocd.Outcome{claim("a"): argocd.Recreated}, 1},
 		{argocd.Outcome{claim("a"): argocd.Kept}, 1},
 		{argocd.Outcome{claim("b"): argocd.AtRisk}, 1},
 		{argocd.Outcome{claim("c"): argocd.Deleted}, 1},

@@ -35,6 +35,9 @@ func (c *Case) words() string {
 	if len(c.Racing) > 0 {
 		parts = append(parts, fmt.Sprintf("the order decides; %s is possible of %s", c.Or, enumerate(c.Racing)))
 	}
+	if len(c.Remade) > 0 {
+		parts = append(parts, "sooner or later made again: "+enumerate(c.Remade))
+	}
 	for _, s := range c.Says {
 		parts = append(parts, "“"+strings.TrimSuffix(s, "/")+"”")
 	}

@@ -187,6 +187,7 @@ func readings() []Case {
 			Name: "s10", Title: "a Namespace leaves git, what is in it stays",
 			Commits: []Files{start().with(more, namespaceOf("app01")), start()},
 			Want:    map[Fate][]string{Recreated: append(append(all("app01"), templateClaims("app01")...), "Namespace app01")},
+			Remade:  append(append(all("app01"), templateClaims("app01")...), "Namespace app01"),
 		},
 		{
 			Name: "s11", Title: "an object of the cluster leaves git",

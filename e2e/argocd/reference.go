@@ -149,7 +149,7 @@ func Reference() []Case {
 				inNamespace(start(), namespaceOf("app01"), map[string]string{"StatefulSet": "Prune=false", "PersistentVolumeClaim": "Prune=false"}),
 				inNamespace(start(), namespaceOf("app01"), map[string]string{"StatefulSet": "Prune=false", "PersistentVolumeClaim": "Prune=false"}).with(app01File, second()...),
 			},
-			Want: deleted(append(templateClaims("app01"), "Namespace app01")...),
+			Want: deleted(append(templateClaims("app01"), "Namespace app01")...), Remade: []string{"Namespace app01"},
 			Says: []string{twice, "app01-cluster01: PruneSkipped StatefulSet"},
 		},
 		{
