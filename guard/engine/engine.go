@@ -10,11 +10,8 @@
 package engine
 
 import (
-	"context"
 	"fmt"
 	"time"
-
-	"github.com/holdfast-telemetry/holdfast/guard/tree"
 )
 
 // Tool is what renders.
@@ -39,7 +36,7 @@ type Spec struct {
 
 // JsonnetOptions are those of one jsonnet file.
 type JsonnetOptions struct {
-	// File is evaluated. It imports relative to itself, then to Path, then to the libraries.
+	// File is evaluated. It imports relative to itself, then from the libraries, the last one first, then relative to Path.
 	File      string     `json:"file,omitempty"`
 	Libraries []string   `json:"libraries,omitempty"`
 	ExtVars   []Variable `json:"extVars,omitempty"`
@@ -175,19 +172,3 @@ func (e *Error) Error() string {
 	}
 	return fmt.Sprintf("%s:%d:%d: %s", e.Path, e.Line, e.Column, e.Message)
 }
-
-// Engine renders. Its methods can be called by several goroutines.
-type Engine struct {
-	options Options
-}
-
-// New returns an engine. It starts a worker when something is to be rendered.
-func New(o Options) *Engine { return &Engine{options: o} }
-
-// Render renders one source of a tree. That a source cannot be rendered is an *Error; other errors are of the tree or of ctx.
-func (e *Engine) Render(ctx context.Context, t tree.Tree, s *Spec) (*Result, error) {
-	return nil, &Error{Fault: OfReach, Message: fmt.Sprintf("%s is not rendered yet", s.Tool)}
-}
-
-// Close ends the workers. An engine that is not closed ends them when the process ends, however that ends.
-func (e *Engine) Close() error { return nil }
