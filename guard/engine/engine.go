@@ -109,6 +109,8 @@ const DefaultKubeVersion = "1.34.0"
 type Result struct {
 	// Documents are in the order in which the tool gives them.
 	Documents []Document `json:"documents,omitempty"`
+	// Files are those of the tree that were read for it, in their order.
+	Files []string `json:"files,omitempty"`
 }
 
 // Document is one text that was rendered.
@@ -116,8 +118,9 @@ type Document struct {
 	// Data is YAML or JSON of one object, or of a list of them; of jsonnet a JSON array too.
 	Data []byte `json:"data"`
 	// Origin is the path in the tree of what it was rendered from, where that is known: the jsonnet file, the chart's template, the
-	// kustomization or the file that it names.
+	// kustomization or the file that it names. Line is 0 where it is not known.
 	Origin string `json:"origin"`
+	Line   int    `json:"line,omitempty"`
 }
 
 // Options bound what rendering one source may take. What is zero is as the constants say.

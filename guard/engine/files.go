@@ -130,6 +130,18 @@ func (f *files) same(q question, hash string) bool {
 	return string(is) == hash
 }
 
+// read returns the files that were read.
+func (f *files) read() []string {
+	var paths []string
+	for q := range f.asked {
+		if is, _ := f.find(q.Path); q.Op == readOf && is == file {
+			paths = append(paths, q.Path)
+		}
+	}
+	slices.SortFunc(paths, tree.Compare)
+	return paths
+}
+
 func hashEntries(entries []entry) string {
 	var b strings.Builder
 	for _, e := range entries {

@@ -31,13 +31,14 @@ const (
 type message struct {
 	Op   operation `json:"op,omitempty"`
 	Path string    `json:"path,omitempty"`
-	// Documents are the origins and lengths of what the data has, one after the other.
+	// Documents are the origins and places and lengths of what the data has, one after the other.
 	Documents []part `json:"documents,omitempty"`
 	Err       *Error `json:"err,omitempty"`
 }
 
 type part struct {
 	Origin string `json:"origin"`
+	Line   int    `json:"line,omitempty"`
 	Length int    `json:"length"`
 }
 

@@ -30,7 +30,7 @@ func TestAFrameIsReadAsItWasWritten(t *testing.T) {
 
 func FuzzFrame(f *testing.F) {
 	var b bytes.Buffer
-	if err := writeFrame(&b, message{Documents: []part{{"a", 2}, {"b", 1}}}, []byte("abc")); err != nil {
+	if err := writeFrame(&b, message{Documents: []part{{"a", 1, 2}, {"b", 0, 1}}}, []byte("abc")); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes())

@@ -53,21 +53,25 @@ func set(v Variable, text, code func(name, value string)) {
 	}
 }
 
-// objectsOf refuses what Argo CD does: it takes an object, or an array of them that is not nested.
+// objectsOf returns the objects of what a file evaluates to. Argo CD takes an object, or an array of them that is not nested.
 func objectsOf(file, text string) ([]Document, error) {
-	var items []any
+	var items []json.RawMessage
 	if err := json.Unmarshal([]byte(text), &items); err != nil {
-		var object map[string]any
-		if err := json.Unmarshal([]byte(text), &object); err != nil {
-			return nil, &Error{Path: file, Line: 1, Message: "it evaluates to neither an object nor an array of objects"}
-		}
+		items = []json.RawMessage{[]byte(text)}
 	}
+	var documents []Document
 	for n, item := range items {
-		if _, ok := item.(map[string]any); !ok && item != nil {
-			return nil, &Error{Path: file, Line: 1, Message: fmt.Sprintf("item %d of the array that it evaluates to is no object: Argo CD takes no nested arrays; flatten them", n+1)}
+		switch first := item[0]; {
+		case string(item) == "null" && len(items) > 1:
+		case first == '[':
+			return nil, &Error{Path: file, Line: 1, Message: fmt.Sprintf("item %d of the array that it evaluates to is an array: Argo CD takes no nested ones; flatten it", n+1)}
+		case first != '{':
+			return nil, &Error{Path: file, Line: 1, Message: "it evaluates to neither an object nor an array of objects"}
+		default:
+			documents = append(documents, Document{Data: item, Origin: file, Line: 1})
 		}
 	}
-	return []Document{{Data: []byte(text), Origin: file}}, nil
+	return documents, nil
 }
 
 // importer finds what jsonnet imports: beside the file that imports, then in the folders from the last one, as Argo CD's does.

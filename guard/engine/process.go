@@ -115,7 +115,11 @@ func (p *process) converse(f *files, s *Spec, o Options) (*Result, error) {
 			return nil, err
 		}
 		if m.Op == "" {
-			return m.result(data)
+			result, err := m.result(data)
+			if err == nil {
+				result.Files = f.read()
+			}
+			return result, err
 		}
 		a, content, err := f.answer(question{m.Op, m.Path})
 		if err != nil {
@@ -136,7 +140,7 @@ func (m *message) result(data []byte) (*Result, error) {
 		if d.Length < 0 || d.Length > len(data) {
 			return nil, errFrame
 		}
-		r.Documents = append(r.Documents, Document{Data: data[:d.Length:d.Length], Origin: d.Origin})
+		r.Documents = append(r.Documents, Document{Data: data[:d.Length:d.Length], Origin: d.Origin, Line: d.Line})
 		data = data[d.Length:]
 	}
 	return r, nil

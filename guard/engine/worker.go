@@ -108,7 +108,7 @@ func reply(out io.Writer, r *repository, t *task) error {
 	var data []byte
 	if err == nil {
 		for _, d := range documents {
-			m.Documents = append(m.Documents, part{d.Origin, len(d.Data)})
+			m.Documents = append(m.Documents, part{d.Origin, d.Line, len(d.Data)})
 			if data = append(data, d.Data...); int64(len(data)) > t.Output {
 				err = &Error{Fault: OfLimit, Path: t.Spec.at(), Message: fmt.Sprintf("what it renders to is larger than %d MiB", t.Output>>20)}
 				break

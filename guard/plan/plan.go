@@ -152,6 +152,9 @@ func Between(base, head *inventory.Inventory, o Options) *Plan {
 			p.Unanalysed = append(p.Unanalysed, fmt.Sprintf("%s: %s", key, why))
 		}
 	}
+	for _, u := range slices.Concat(base.Unread, head.Unread) {
+		p.Unanalysed = append(p.Unanalysed, u.Why)
+	}
 	slices.Sort(p.Unanalysed)
 	p.Unanalysed = slices.Compact(p.Unanalysed)
 	return p
