@@ -19,8 +19,13 @@ func (s *simulation) changes() []Change {
 			changes = append(changes, c)
 		}
 	}
-	slices.SortStableFunc(changes, func(a, b Change) int { return cmp.Compare(weight(&b), weight(&a)) })
+	sortChanges(changes)
 	return changes
+}
+
+// sortChanges puts the worst first.
+func sortChanges(changes []Change) {
+	slices.SortStableFunc(changes, func(a, b Change) int { return cmp.Compare(weight(&b), weight(&a)) })
 }
 
 // weight orders changes: by the worst that happens to state, then to anything, then by how much.

@@ -27,7 +27,7 @@ func (p *pruning) fate(key object.Key, t inventory.Target) (Fate, string) {
 	case p.hold == Kept:
 		return Kept, p.why
 	case argo.PruneProtection(t.Object.Annotations) == argo.Kept:
-		return Kept, "Prune=false was live before"
+		return Kept, "Prune=false" + wasLive
 	case len(p.to.Unanalysed) > 0 && p.hold < Held:
 		return Unknown, "what its Application wants is not known: " + p.to.Unanalysed[0]
 	case !automated.Syncs():

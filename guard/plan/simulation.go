@@ -35,7 +35,11 @@ type simulation struct {
 	options    Options
 	outcomes   map[object.Key]*outcome
 	owners     map[live][]object.Key // before, made when the first asks
+	alive      *alive                // nil where git alone counts
 }
+
+// wasLive ends the reason of what a protection keeps.
+const wasLive = " was live before"
 
 func newSimulation(base, head *inventory.Inventory, o Options) *simulation {
 	return &simulation{base: newSide(base), head: newSide(head), options: o, outcomes: make(map[object.Key]*outcome)}
@@ -71,7 +75,7 @@ func (s *simulation) outcome(key object.Key) *outcome {
 	case o.fate.Lost():
 		s.cascade(o)
 	case len(heads) == 0 || s.parentsFrozen(before) != "":
-		s.evolve(o, s.head.Expand(o.base))
+		s.evolve(o, s.stays(o.base))
 	default:
 		for _, h := range heads {
 			s.evolve(o, h)
@@ -135,7 +139,7 @@ func (s *simulation) own(key object.Key, before, heads []*inventory.Application)
 	}
 	if len(parents) == 0 {
 		if len(heads) == 0 {
-			return AtRisk, "its definition leaves git, and whoever applies it may delete it"
+			return s.unowned(key)
 		}
 		return Untouched, ""
 	}
@@ -197,7 +201,7 @@ func (s *simulation) cascade(o *outcome) {
 		case isDefinition(key):
 			fate, why = Kept, "Argo CD deletes no CustomResourceDefinitions"
 		case argo.DeleteProtection(t.Object.Annotations) == argo.Kept:
-			fate, why = Kept, "Delete=false was live before"
+			fate, why = Kept, "Delete=false" + wasLive
 		case !s.base.permits(project, key, d):
 			fate, why = Orphaned, "its project does not permit it, and did not before"
 		case whole == Held:
@@ -264,7 +268,7 @@ func (s *simulation) evolve(o *outcome, h *inventory.Application) {
 		o.frozen = "Argo CD cannot render it: " + h.Broken.Error()
 		return
 	}
-	gone := missing(before, after)
+	gone := s.prunable(s.cluster(h), missing(before, after))
 	hold, why := s.hold(o, h, gone, after)
 	if why != "" {
 		o.frozen = why
