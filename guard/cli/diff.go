@@ -30,6 +30,7 @@ type diff struct {
 	full        bool
 	cacheFolder string
 	limits      plan.Thresholds
+	live        liveFlags
 }
 
 func (a *app) diffCommand() *cobra.Command {
@@ -37,7 +38,8 @@ func (a *app) diffCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff BASE..HEAD",
 		Short: "Say what Argo CD would delete, create and change between two revisions",
-		Long: `Say what Argo CD would delete, create and change between two revisions, without a cluster.
+		Long: `Say what Argo CD would delete, create and change between two revisions, without a cluster; or, with --live, from what lives instead of
+what BASE says: which objects Argo CD counts as its own, and what protects them.
 
 BASE..HEAD compares the two; BASE...HEAD compares HEAD with where it parted from BASE, as a pull request does. Without HEAD it is
 the folder as it is on the disk.
@@ -54,12 +56,16 @@ Exit codes: 0 nothing of error severity; 1 findings; 2 the command line is wrong
 	flags.StringVar(&d.cacheFolder, "cache", "", "the folder that keeps what files have from run to run (default holdfast-guard in the user's cache folder)")
 	flags.IntVar(&d.limits.Objects, "max-deleted", 50, "how many objects a change may delete; 0 is any number")
 	flags.IntVar(&d.limits.Percent, "max-deleted-percent", 25, "how much of one Application a change may delete; 0 is all of it")
+	d.live.bind(flags)
 	return cmd
 }
 
 func (d *diff) run(cmd *cobra.Command, revisions string) error {
 	debug.SetGCPercent(400) // the process ends soon
 	write, err := d.writer()
+	if err == nil {
+		err = d.live.check()
+	}
 	if err != nil {
 		return &usageError{cmd, err}
 	}
@@ -146,6 +152,11 @@ func (d *diff) plan(ctx context.Context, base, head tree.Tree) (*report.Planned,
 		return nil, err
 	}
 	options := inventory.Options{Cache: cache}
+	lives, err := d.live.read(ctx, d.In, options.Clusters)
+	if err != nil {
+		return nil, err
+	}
+	addScopes(&options, lives)
 	before, err := inventory.Load(ctx, base, options)
 	if err != nil {
 		return nil, err
@@ -155,7 +166,7 @@ func (d *diff) plan(ctx context.Context, base, head tree.Tree) (*report.Planned,
 		return nil, err
 	}
 	d.saveCache(cache)
-	p := &report.Planned{Plan: plan.Between(before, after, plan.Options{})}
+	p := &report.Planned{Plan: plan.Between(before, after, withLive(plan.Options{}, lives)), Live: lives != nil}
 	p.Findings = plan.Findings(p.Plan, before, after, d.limits)
 	return p, nil
 }

@@ -71,6 +71,7 @@ func PlanText(w io.Writer, p *Planned, full bool) error {
 	for _, f := range p.Approved {
 		fmt.Fprintf(b, "%s approved %s\n", f.Rule, inPlace(f))
 	}
+	writeUnknown(b, p, "", asItIs)
 	if full {
 		writeChanges(b, p)
 	}
@@ -96,7 +97,7 @@ func writeChanges(b *strings.Builder, p *Planned) {
 			fmt.Fprintf(b, "  note: %s\n", text)
 		}
 		for _, e := range c.Effects {
-			fmt.Fprintf(b, "  %-9s %s: %s\n", e.Fate, e.Key, e.Why)
+			fmt.Fprintf(b, "  %-9s %s: %s%s\n", e.Fate, e.Key, e.Why, basis(e))
 		}
 		for _, key := range c.Created {
 			fmt.Fprintf(b, "  %-9s %s\n", "created", key)
@@ -139,6 +140,7 @@ func PlanMarkdown(w io.Writer, p *Planned) error {
 	for _, line := range summary[1:] {
 		fmt.Fprintf(b, "- %s\n", escape(line))
 	}
+	writeUnknown(b, p, "- ", escape)
 	writeTable(b, p)
 	if len(p.Findings) > 0 {
 		fmt.Fprint(b, "\n| rule | where | what | how to go on |\n|---|---|---|---|\n")
@@ -165,7 +167,7 @@ func writeTable(b *strings.Builder, p *Planned) {
 				fmt.Fprint(b, "\n| Application | object | becomes | because |\n|---|---|---|---|\n")
 			}
 			if rows++; rows <= maxRows {
-				fmt.Fprintf(b, "| %s | %s | **%s** | %s |\n", escape(c.Application.Name), escape(e.Key.String()), e.Fate, escape(e.Why))
+				fmt.Fprintf(b, "| %s | %s | **%s** | %s |\n", escape(c.Application.Name), escape(e.Key.String()), e.Fate, escape(e.Why+basis(e)))
 			}
 		}
 	}
