@@ -132,20 +132,20 @@ func (l *simulation) joined(key object.Key, git, lives Change) (Change, bool) {
 	for _, e := range git.Effects {
 		alone[live{e.Cluster, e.Key.Canonical()}] = e
 	}
-	lost, unknown := c.Fate.Lost(), 0
+	lost, unknown, had := c.Fate.Lost(), 0, l.had(key)
 	seen := make(map[live]bool)
 	for _, e := range lives.Effects {
 		at := live{e.Cluster, e.Key.Canonical()}
 		was, known := alone[at]
 		seen[at] = true
-		if !known && !l.tells(key, e) {
+		if !known && !l.tells(key, e, had) {
 			if e.Fate == Unknown {
 				unknown++
 			}
 			continue
 		}
 		lost = lost || e.Fate > Orphaned
-		c.Effects = append(c.Effects, l.explain(key, e, was.Fate))
+		c.Effects = append(c.Effects, l.explain(key, e, was.Fate, had))
 	}
 	for at, e := range alone {
 		if !seen[at] && !e.Implied {
@@ -164,12 +164,12 @@ func (l *simulation) joined(key object.Key, git, lives Change) (Change, bool) {
 }
 
 // tells says whether an effect of which git alone does not know is one of this change: what was left over before is not.
-func (l *simulation) tells(key object.Key, e Effect) bool {
+func (l *simulation) tells(key object.Key, e Effect, had map[object.Key]inventory.Target) bool {
 	if e.Fate.Lost() {
 		return true
 	}
 	if git := l.alive.last(key); git != nil {
-		if _, ok := git.Standing()[e.Key]; ok {
+		if _, ok := had[e.Key]; ok {
 			return true
 		}
 		heads := l.alive.git.head.applications[key]
@@ -178,12 +178,20 @@ func (l *simulation) tells(key object.Key, e Effect) bool {
 	return false
 }
 
+// had are the objects that an Application has in the base, by git.
+func (l *simulation) had(key object.Key) map[object.Key]inventory.Target {
+	if git := l.alive.last(key); git != nil {
+		return git.Standing()
+	}
+	return nil
+}
+
 // explain says of an effect where it is from, what git alone says, and what is lost with a claim.
-func (l *simulation) explain(key object.Key, e Effect, alone Fate) Effect {
+func (l *simulation) explain(key object.Key, e Effect, alone Fate, had map[object.Key]inventory.Target) Effect {
 	at := live{e.Cluster, e.Key.Canonical()}
 	e.Source = l.alive.source(key, at)
 	if e.Source == FromLive {
-		e.Why = l.alive.protected(key, at, e)
+		e.Why = l.alive.protected(at, e, had[at.key])
 	}
 	if e.Fate.Lost() {
 		if e.Volume = l.alive.volume(at); e.Volume != nil {
@@ -198,16 +206,12 @@ func (l *simulation) explain(key object.Key, e Effect, alone Fate) Effect {
 }
 
 // protected says what of a protection is live and what is only in git.
-func (a *alive) protected(key object.Key, at live, e Effect) string {
+func (a *alive) protected(at live, e Effect, t inventory.Target) string {
 	o := a.at[at]
 	if o == nil {
 		return e.Why
 	}
 	option, pruned := strings.CutSuffix(e.Why, wasLive)
-	var t inventory.Target
-	if git := a.last(key); git != nil {
-		t = git.Standing()[at.key]
-	}
 	switch {
 	case e.Fate == Kept && pruned && t.Object != nil && !strings.Contains(t.Object.Annotations[argo.SyncOptions], option):
 		return "the live object still has " + option + ", which git does not"
@@ -231,6 +235,8 @@ func (l *simulation) spared(key object.Key, e Effect) Effect {
 		e.Why = "the status of its Application does not name it: it is not known to live"
 	case o.Application.Name == "":
 		e.Why = "the live object has no tracking data: Argo CD does not count it as its own"
+	case len(o.Owners) > 0:
+		e.Why = "it belongs to another object, and goes with that"
 	case o.Application != key:
 		e.Why = fmt.Sprintf("the live object belongs to %s", o.Application.Name)
 	default:

@@ -38,7 +38,7 @@ func (a *alive) sides() (base, head *side) {
 		}
 		heads := slices.Clone(head.applications[key])
 		for n := range heads {
-			heads[n] = a.after(head, apps[0], heads[n])
+			heads[n] = a.after(base, head, apps[0], heads[n])
 		}
 		if len(heads) > 0 {
 			head.applications[key] = heads
@@ -218,9 +218,23 @@ func (a *alive) foreign(app *inventory.Application) bool {
 	return len(app.Targets) > 0 && !slices.ContainsFunc(app.Targets, func(t inventory.Target) bool { _, ok := wants[t.Key]; return ok })
 }
 
-// after returns an Application as it is once the head is applied: what git says, and what only the live one has. Where nobody applies it
-// and git does not change it, it is what lives.
-func (a *alive) after(head *side, lives, is *inventory.Application) *inventory.Application {
+// applied says whether something that syncs by itself applies an Application.
+func (a *alive) applied(base *side, app *inventory.Application, seen []*inventory.Application) bool {
+	return slices.ContainsFunc(app.Parents, func(p *inventory.Application) bool {
+		lives := p
+		if apps := base.applications[p.Key()]; len(apps) > 0 {
+			lives = apps[0]
+		}
+		if lives.Spec.SyncPolicy.Syncs() {
+			return true
+		}
+		return p.Spec.SyncPolicy.Syncs() && !slices.Contains(seen, p) && a.applied(base, p, append(seen, p))
+	})
+}
+
+// after returns an Application as it is once the head is applied: what git says, and what only the live one has. Where nothing applies it
+// by itself and git does not change it, it is what lives.
+func (a *alive) after(base, head *side, lives, is *inventory.Application) *inventory.Application {
 	if is.Set != "" {
 		return is // a set writes the whole specification
 	}
@@ -231,7 +245,7 @@ func (a *alive) after(head *side, lives, is *inventory.Application) *inventory.A
 	}
 	now := field(lives.Object.Body, "spec")
 	spec := merge(was, next, now)
-	if len(is.Parents) == 0 && reflect.DeepEqual(was, next) {
+	if reflect.DeepEqual(was, next) && !a.applied(base, is, nil) {
 		spec = now
 	}
 	if reflect.DeepEqual(spec, next) {

@@ -201,7 +201,7 @@ func (s *simulation) cascade(o *outcome) {
 		case isDefinition(key):
 			fate, why = Kept, "Argo CD deletes no CustomResourceDefinitions"
 		case argo.DeleteProtection(t.Object.Annotations) == argo.Kept:
-			fate, why = Kept, "Delete=false" + wasLive
+			fate, why = Kept, "Delete=false"+wasLive
 		case !s.base.permits(project, key, d):
 			fate, why = Orphaned, "its project does not permit it, and did not before"
 		case whole == Held:
