@@ -211,12 +211,13 @@ func (a *alive) protected(at live, e Effect, t inventory.Target) string {
 	if o == nil {
 		return e.Why
 	}
-	option, pruned := strings.CutSuffix(e.Why, wasLive)
+	before, found := strings.CutSuffix(e.Why, wasLive)
+	option := before[strings.LastIndexByte(before, ' ')+1:]
 	switch {
-	case e.Fate == Kept && pruned && t.Object != nil && !strings.Contains(t.Object.Annotations[argo.SyncOptions], option):
-		return "the live object still has " + option + ", which git does not"
-	case e.Fate == Kept && pruned:
-		return "the live object has " + option
+	case found && t.Object != nil && !strings.Contains(t.Object.Annotations[argo.SyncOptions], option):
+		return strings.TrimSuffix(before, option) + "the live object still has " + option + ", which git does not"
+	case found:
+		return strings.TrimSuffix(before, option) + "the live object has " + option
 	case e.Fate.Lost() && t.Object != nil && stronger(t.Object.Annotations, o.Annotations):
 		return e.Why + "; the protection that git has is not on the live object"
 	}

@@ -83,6 +83,10 @@ func (s *simulation) made(c *Change, o *outcome) {
 
 // updated says whether an object is not what it was.
 func (s *simulation) updated(was, is inventory.Target) bool {
+	was, known := s.inGit(was)
+	if !known {
+		return true
+	}
 	a, b := s.base.File(was.Path), s.head.File(is.Path)
 	if a == nil || b == nil || a.Hash == b.Hash && was.Object.Document == is.Object.Document && was.Object.Item == is.Object.Item {
 		return false

@@ -77,20 +77,22 @@ func (a *alive) application(base *side, o *LiveObject) error {
 	}
 	cluster := a.git.cluster(app)
 	for _, owned := range a.owned[live{cluster, app.Key()}] {
-		app.Targets = append(app.Targets, owned.target(wanted))
+		app.Targets = append(app.Targets, a.target(owned, wanted))
 	}
 	base.applications[app.Key()] = []*inventory.Application{app}
 	return nil
 }
 
 // target is an object that lives, as one of those that an Application has: at the place where git has it.
-func (o *LiveObject) target(wanted map[object.Key]inventory.Target) inventory.Target {
+func (a *alive) target(o *LiveObject, wanted map[object.Key]inventory.Target) inventory.Target {
 	own := o.Object
 	t := inventory.Target{Key: o.Key, Origin: inventory.Origin{Object: &own}}
+	a.lives[&own] = true
 	git, ok := wanted[o.Canonical()]
 	if !ok {
 		return t
 	}
+	a.inBase[&own] = git
 	t.Path, own.Line, own.Column, t.Source = git.Path, git.Object.Line, git.Object.Column, git.Source
 	if own.Body == nil {
 		own.Body = git.Object.Body

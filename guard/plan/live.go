@@ -65,6 +65,8 @@ type alive struct {
 	elsewhere map[object.Key]bool // Applications that read another repository
 	known     map[string]bool     // repositories
 	unknown   []string
+	lives     map[*object.Object]bool
+	inBase    map[*object.Object]inventory.Target // what git has of an object that lives
 }
 
 // withLive computes again, with what lives in the place of the base.
@@ -72,6 +74,7 @@ func (s *simulation) withLive() *simulation {
 	a := &alive{
 		Live: s.options.Live, git: s, at: make(map[live]*LiveObject), owned: make(map[live][]*LiveObject), within: make(map[live][]*LiveObject),
 		below: make(map[string][]*LiveObject), fromGit: make(map[object.Key]bool), elsewhere: make(map[object.Key]bool), known: make(map[string]bool),
+		lives: make(map[*object.Object]bool), inBase: make(map[*object.Object]inventory.Target),
 	}
 	a.index()
 	l := &simulation{options: s.options, outcomes: make(map[object.Key]*outcome), alive: a}
@@ -120,6 +123,15 @@ func (s *simulation) prunable(cluster string, gone map[object.Key]inventory.Targ
 		}
 	}
 	return gone
+}
+
+// inGit returns what the base revision has of an object, and whether it has it.
+func (s *simulation) inGit(t inventory.Target) (inventory.Target, bool) {
+	if s.alive == nil || !s.alive.lives[t.Object] {
+		return t, true
+	}
+	git, ok := s.alive.inBase[t.Object]
+	return git, ok
 }
 
 // stays returns an Application that keeps its definition, with what it wants in the head.
