@@ -227,6 +227,22 @@ func TestWhatLivesDecides(t *testing.T) {
 		"an object that belongs to another does not go by itself": {base: base, head: noSet, edit: func(t *testing.T, s *State) {
 			s.find(t, "StatefulSet db").Owners = []string{"an operator"}
 		}, want: map[string][2]string{"StatefulSet db": {"untouched: it belongs to another object", "(by git alone: deleted)"}}},
+		"an object that lost its tracking data gets it again before its Application goes, or does not": {base: base, head: leaves, edit: func(t *testing.T, s *State) {
+			o := s.find(t, "ConfigMap more")
+			delete(o.Annotations, argo.TrackingID)
+			s.belongs(o, object.Key{})
+		}, want: map[string][2]string{
+			"StatefulSet db": {"deleted", "what it owns"}, "ConfigMap config": {"deleted", "what it owns"}, "ConfigMap more": {"at risk", "(by git alone: deleted)"},
+			"Application app01 itself": {"deleted", ""}, "Application app01": {"deleted", ""},
+		}},
+		"the protection that an object lost comes again before its Application goes, or does not": {
+			base: with(base, path01, set("db", "Delete=false")+config("config", "")+config("more", "")),
+			head: with(leaves, path01, set("db", "Delete=false")+config("config", "")+config("more", "")), edit: func(t *testing.T, s *State) {
+				s.find(t, "StatefulSet db").Annotations[argo.SyncOptions] = ""
+			}, want: map[string][2]string{
+				"StatefulSet db": {"at risk", "(by git alone: orphaned)"}, "ConfigMap config": {"deleted", "what it owns"}, "ConfigMap more": {"deleted", "what it owns"},
+				"Application app01 itself": {"deleted", ""}, "Application app01": {"deleted", ""},
+			}},
 		"the finalizer was taken off by hand": {base: base, head: leaves, edit: func(t *testing.T, s *State) {
 			delete(s.find(t, "Application app01").Body["metadata"].(map[string]any), "finalizers")
 		}, want: map[string][2]string{

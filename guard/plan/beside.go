@@ -29,6 +29,7 @@ func (s *simulation) beside() {
 		if o.base == nil || s.alive.fromGit[key] {
 			continue
 		}
+		s.synced(o)
 		for at, e := range maps.Clone(o.effects) {
 			if !e.Fate.Lost() {
 				continue
@@ -274,4 +275,41 @@ func (l *simulation) drift(key object.Key) []string {
 // stronger says whether some annotations protect better than others.
 func stronger(git, lives map[string]string) bool {
 	return argo.PruneProtection(git) > argo.PruneProtection(lives) || argo.DeleteProtection(git) > argo.DeleteProtection(lives)
+}
+
+// protectedIn says whether an object is kept when its Application is deleted, by what git has of it.
+func protectedIn(objects map[object.Key]inventory.Target, key object.Key) bool {
+	t, ok := objects[key]
+	return ok && argo.DeleteProtection(t.Object.Annotations) == argo.Kept
+}
+
+// synced says what becomes of objects of an Application that is deleted where it is synced once more before: it takes back what is not
+// counted as its own any more, and gives objects the protection that git has.
+func (s *simulation) synced(o *outcome) {
+	if !o.fate.Lost() || !o.base.Cascades() || !o.base.Spec.SyncPolicy.Syncs() {
+		return
+	}
+	cluster, before := s.cluster(o.base), make(map[object.Key]inventory.Target)
+	if git := s.alive.last(o.base.Key()); git != nil {
+		before = git.Standing()
+	}
+	for key, t := range s.stays(o.base).Standing() {
+		at := live{cluster, key.Canonical()}
+		lives := s.alive.at[at]
+		if lives == nil || t.Hook() || t.Object.Generated {
+			continue
+		}
+		next, now := argo.DeleteProtection(t.Object.Annotations), argo.DeleteProtection(lives.Annotations)
+		const first = "where its Application is synced once more before it goes"
+		switch e, owned := o.effects[at]; {
+		case !owned && len(lives.Owners) == 0 && next != argo.Kept && now != argo.Kept:
+			s.effect(o, cluster, t, key, AtRisk, "the live object is not counted as its Application's own, but is again, and deleted, "+first)
+		case owned && e.Fate == Deleted && next == argo.Kept:
+			e.Fate, e.Why = AtRisk, e.Why+"; it is kept by the protection that git has "+first
+			o.effects[at] = e
+		case owned && e.Fate == Orphaned && now == argo.Kept && next != argo.Kept && protectedIn(before, key):
+			e.Fate, e.Why = AtRisk, e.Why+"; git takes that away, and the object is deleted "+first
+			o.effects[at] = e
+		}
+	}
 }
