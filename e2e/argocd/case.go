@@ -51,6 +51,8 @@ type Case struct {
 	// Commits are the trees in their order. The first is deployed and synced whole, each but the last comes to rest before the next comes.
 	// What the last does is observed.
 	Commits []Files
+	// ByHand changes what lives, after the last commit but one has come to rest.
+	ByHand func(ctx context.Context, i *Instance, c *Case) error
 	// Approve names the Application of which deletions are approved, after the change has come to rest.
 	Approve string
 	// Want has objects that were there before the last commit, by their fates. All others are kept. Pods of a StatefulSet share its fate, but

@@ -23,10 +23,11 @@ func (s *simulation) namespaces() {
 		}
 	}
 	for _, o := range s.outcomes {
-		if o.base != nil {
+		if o.base != nil && !s.readsClaims(o, s.cluster(o.base)) {
 			s.claims(o, gone)
 		}
 	}
+	s.beside()
 }
 
 func (s *simulation) withNamespace(o *outcome, gone map[live]Effect) {

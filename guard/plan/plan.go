@@ -69,6 +69,12 @@ type Effect struct {
 	Stateful bool `json:"stateful,omitempty"`
 	// Implied objects are not in git: claims that a StatefulSet's templates made.
 	Implied bool `json:"implied,omitempty"`
+	// Source is what it is taken from, where the plan was made with what lives: FromLive, FromStatus or FromGit.
+	Source string `json:"source,omitempty"`
+	// Git is the fate by git alone, where that is another.
+	Git *Fate `json:"git,omitempty"`
+	// Volume is what a claim that goes is bound to.
+	Volume *Volume `json:"volume,omitempty"`
 	// Hook objects are deleted, and made again, as every sync does it with hooks of their kind.
 	Hook bool `json:"hook,omitempty"`
 	// Path and Line are where the base has it.
@@ -119,6 +125,8 @@ type Plan struct {
 	Tree []Node `json:"tree"`
 	// Unanalysed says of which Applications the objects are not known, and why.
 	Unanalysed []string `json:"unanalysed,omitempty"`
+	// Unknown says what of the clusters could not be found out, where the plan was made with what lives.
+	Unknown []string `json:"unknown,omitempty"`
 }
 
 // Node is an Application and those that define it.
@@ -133,6 +141,8 @@ type Options struct {
 	Stateful object.Kinds
 	// Clusters has the servers of clusters' names.
 	Clusters map[string]string
+	// Live is what clusters have. Without it the base revision stands for that.
+	Live Live
 }
 
 // Between returns what going from one inventory to another does.
@@ -142,7 +152,13 @@ func Between(base, head *inventory.Inventory, o Options) *Plan {
 	}
 	s := newSimulation(base, head, o)
 	s.run()
-	p := &Plan{Base: base.Name, Head: head.Name, Changes: s.changes()}
+	p := &Plan{Base: base.Name, Head: head.Name}
+	if o.Live != nil {
+		s = s.withLive()
+		p.Changes, p.Unknown = s.against(), slices.Concat(o.Live.Unknown(), s.alive.unknown)
+	} else {
+		p.Changes = s.changes()
+	}
 	p.Tree = s.tree(p.Changes)
 	for _, u := range unanalysed(s.base, s.head) {
 		p.Unanalysed = append(p.Unanalysed, fmt.Sprintf("%s: %s", u.key, u.why))

@@ -24,7 +24,7 @@ type pruning struct {
 
 // pruning compares what an Application has with what it wants by the definition h.
 func (s *simulation) pruning(o *outcome, h *inventory.Application, before, after map[object.Key]inventory.Target) *pruning {
-	gone := missing(before, after)
+	gone := s.prunable(s.cluster(h), missing(before, after))
 	p := &pruning{simulation: s, from: o.base, to: h, gone: gone, after: after, triggered: s.triggers(h, gone, before, after),
 		project: s.head.project(h.Application), before: s.base.project(o.base.Application)}
 	if p.hold, p.why = s.hold(o, h, gone, after); p.why == "" && h.Spec.SyncPolicy.Prunes() {
@@ -48,7 +48,7 @@ func (p *pruning) fate(key object.Key, t inventory.Target) (Fate, string) {
 	case p.becomesHook(key) && automated.Syncs():
 		return AtRisk, "it becomes a hook: it is pruned, or deleted before the hook is made, in an order that nothing fixes"
 	case argo.PruneProtection(t.Object.Annotations) == argo.Kept:
-		return Kept, "Prune=false was live before"
+		return Kept, "Prune=false" + wasLive
 	case len(p.to.Unanalysed) > 0 && p.hold < Held:
 		return Unknown, "what its Application wants is not known: " + p.to.Unanalysed[0]
 	case !automated.Syncs():

@@ -35,7 +35,11 @@ type simulation struct {
 	options    Options
 	outcomes   map[object.Key]*outcome
 	owners     map[live][]object.Key // before, made when the first asks
+	alive      *alive                // nil where git alone counts
 }
+
+// wasLive ends the reason of what a protection keeps.
+const wasLive = " was live before"
 
 func newSimulation(base, head *inventory.Inventory, o Options) *simulation {
 	return &simulation{base: newSide(base), head: newSide(head), options: o, outcomes: make(map[object.Key]*outcome)}
@@ -75,7 +79,7 @@ func (s *simulation) outcome(key object.Key) *outcome {
 		}
 		s.cascade(o)
 	case len(heads) == 0 || s.parentsFrozen(before) != "":
-		s.evolve(o, s.head.Expand(o.base))
+		s.evolve(o, s.stays(o.base))
 	default:
 		for _, h := range heads {
 			s.evolve(o, h)
@@ -139,7 +143,7 @@ func (s *simulation) own(key object.Key, before, heads []*inventory.Application)
 	}
 	if len(parents) == 0 {
 		if len(heads) == 0 {
-			return AtRisk, "its definition leaves git, and whoever applies it may delete it"
+			return s.unowned(key)
 		}
 		return Untouched, ""
 	}
