@@ -69,6 +69,8 @@ type Effect struct {
 	Stateful bool `json:"stateful,omitempty"`
 	// Implied objects are not in git: claims that a StatefulSet's templates made.
 	Implied bool `json:"implied,omitempty"`
+	// Hook objects are deleted, and made again, as every sync does it with hooks of their kind.
+	Hook bool `json:"hook,omitempty"`
 	// Path and Line are where the base has it.
 	Path string `json:"path,omitempty"`
 	Line int    `json:"line,omitempty"`
@@ -142,18 +144,9 @@ func Between(base, head *inventory.Inventory, o Options) *Plan {
 	s.run()
 	p := &Plan{Base: base.Name, Head: head.Name, Changes: s.changes()}
 	p.Tree = s.tree(p.Changes)
-	for _, a := range s.head.apps() {
-		for _, why := range a.Unanalysed {
-			p.Unanalysed = append(p.Unanalysed, fmt.Sprintf("%s: %s", a.Key(), why))
-		}
+	for _, u := range unanalysed(s.base, s.head) {
+		p.Unanalysed = append(p.Unanalysed, fmt.Sprintf("%s: %s", u.key, u.why))
 	}
-	for _, key := range sortedKeys(s.head.sets) {
-		for _, why := range s.head.sets[key].Unanalysed {
-			p.Unanalysed = append(p.Unanalysed, fmt.Sprintf("%s: %s", key, why))
-		}
-	}
-	slices.Sort(p.Unanalysed)
-	p.Unanalysed = slices.Compact(p.Unanalysed)
 	return p
 }
 
@@ -169,4 +162,30 @@ func boolean(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// unknown is something of which the objects are not known.
+type unknown struct {
+	key object.Key
+	why string
+	at  inventory.Origin
+}
+
+// unanalysed returns what is not known of either revision, in the order of keys: of what is not known any more, deletions are not either.
+func unanalysed(base, head *side) []unknown {
+	var all []unknown
+	for _, s := range []*side{head, base} {
+		for _, a := range s.apps() {
+			for _, why := range a.Unanalysed {
+				all = append(all, unknown{a.Key(), why, a.Origin})
+			}
+		}
+		for _, key := range sortedKeys(s.sets) {
+			for _, why := range s.sets[key].Unanalysed {
+				all = append(all, unknown{key, why, s.sets[key].Origin})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b unknown) int { return cmp.Or(a.key.Compare(b.key), cmp.Compare(a.why, b.why)) })
+	return slices.CompactFunc(all, func(a, b unknown) bool { return a.key == b.key && a.why == b.why })
 }

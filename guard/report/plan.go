@@ -158,7 +158,7 @@ func writeTable(b *strings.Builder, p *Planned) {
 	rows := 0
 	for _, c := range p.Changes {
 		for _, e := range c.Effects {
-			if !e.Fate.Lost() && e.Fate != plan.Orphaned && e.Fate != plan.Unknown {
+			if !e.Fate.Lost() && e.Fate != plan.Orphaned && e.Fate != plan.Unknown || e.Hook && !e.Stateful {
 				continue
 			}
 			if rows == 0 {
