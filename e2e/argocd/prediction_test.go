@@ -20,7 +20,7 @@ import (
 )
 
 // rendered are the cases with sources that the guard does not render. The plan does not know their objects, and must say so.
-var rendered = []string{"s18", "s19"}
+var rendered = []string{"s18", "s19", "s22"}
 
 // server is the cluster that all cases deploy to.
 const server = "https://kubernetes.default.svc"
