@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -44,11 +45,13 @@ func work(in io.Reader, out io.Writer) int {
 	incoming := make(chan []byte)
 	go listen(in, incoming)
 	repository := &repository{in: incoming, out: out}
+	var once sync.Once
 	for {
 		var t task
 		if _, err := repository.receive(&t); err != nil || t.Spec == nil {
 			return exitLost
 		}
+		once.Do(confine) // after the first answer, for which the runtime opens what it needs
 		memory.Store(t.Memory)
 		debug.SetMemoryLimit(t.Memory * 3 / 4)
 		if err := reply(out, repository, &t); err != nil {
@@ -140,6 +143,8 @@ func render(r *repository, s *Spec) (documents []Document, err error) {
 	switch s.Tool {
 	case Jsonnet:
 		return renderJsonnet(r, s)
+	case Helm:
+		return renderHelm(r, s)
 	}
 	return nil, &Error{Fault: OfReach, Path: s.at(), Message: fmt.Sprintf("nothing renders %q", s.Tool)}
 }

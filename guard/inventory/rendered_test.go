@@ -164,3 +164,43 @@ func TestFoldersOfToolsWithApplicationsThatNobodyReadsAreListed(t *testing.T) {
 		t.Error("a directory source reads what stands there, whatever else the folder is")
 	}
 }
+
+// root is a chart that renders an Application for each of its values, as roots of Applications are often made.
+var root = map[string]string{
+	"root/Chart.yaml": "apiVersion: v2\nname: root\nversion: 1.0.0\n",
+	"root/templates/apps.yaml": `{{ range $name, $app := .Values.apps }}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: {{ $name }}, namespace: {{ $.Release.Namespace }}}
+spec:
+  project: default
+  destination: {server: {{ $.Values.server }}, namespace: {{ $name }}}
+  sources:
+  - {repoURL: https://example.org/r.git, path: charts/one, helm: {releaseName: {{ $app.release }}, valueFiles: [values.yaml, $env/env/{{ $name }}.yaml], ignoreMissingValueFiles: true}}
+  - {repoURL: https://example.org/r.git, ref: env}
+{{ end }}
+`,
+	"root/values.yaml":              "server: https://kubernetes.default.svc\napps: {}\n",
+	"charts/one/Chart.yaml":         "apiVersion: v2\nname: one\nversion: 1.0.0\n",
+	"charts/one/values.yaml":        "names: [a]\n",
+	"charts/one/templates/all.yaml": "{{ range .Values.names }}\n---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: {{ $.Release.Name }}-{{ . }}}\n{{ end }}",
+	"env/b.yaml":                    "names: [x, z]\n",
+}
+
+func TestApplicationsThatHelmRendersAreFoundWithTheirObjects(t *testing.T) {
+	root["root.yaml"] = strings.Replace(application("root", "root", ", helm: {valuesObject: {apps: {a: {release: ra}, b: {release: rb}}}}"), "namespace: dest", "namespace: argocd", 1)
+	i := load(t, root, inventory.Options{})
+	for name, want := range map[string]string{
+		"root": "Application argocd/a@root/templates/apps.yaml:1, Application argocd/b@root/templates/apps.yaml:1",
+		"a":    "PersistentVolumeClaim a/ra-a@charts/one/templates/all.yaml:1",
+		"b":    "PersistentVolumeClaim b/rb-x@charts/one/templates/all.yaml:1, PersistentVolumeClaim b/rb-z@charts/one/templates/all.yaml:1",
+	} {
+		if a := named(t, i, name); keys(a) != want || a.Broken != nil || len(a.Unanalysed) > 0 {
+			t.Errorf("%s has %s, %v, %v", name, keys(a), a.Broken, a.Unanalysed)
+		}
+	}
+	if len(i.Unread) != 0 {
+		t.Errorf("unread are %v", i.Unread)
+	}
+}
