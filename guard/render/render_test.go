@@ -30,9 +30,8 @@ func newRepository(t *testing.T, files map[string]string) *repository {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := engine.New(engine.Options{})
-	t.Cleanup(func() { _, _ = e.Close(), folder.Close() })
-	return &repository{dir, &Renderer{Tree: folder, Engine: e}}
+	t.Cleanup(func() { _ = folder.Close() })
+	return &repository{dir, &Renderer{Tree: folder, Engine: engine.Shared()}}
 }
 
 func write(t *testing.T, dir string, files map[string]string) {
@@ -135,7 +134,7 @@ spec:
 	}
 }
 
-func TestThreeKindsOfSourcesGiveOneOutput(t *testing.T) {
+func TestAllKindsOfSourcesGiveOneOutput(t *testing.T) {
 	r := newRepository(t, map[string]string{
 		"charts/web/Chart.yaml":                "apiVersion: v2\nname: web\nversion: 1.0.0\n",
 		"charts/web/values.yaml":               "replicas: 1\n",
@@ -145,16 +144,20 @@ func TestThreeKindsOfSourcesGiveOneOutput(t *testing.T) {
 		"plain/one.yaml":                       service("influx", "one") + "---\n" + service("influx", "two"),
 		"plain/three.json":                     `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"three","namespace":"influx"},"data":{"n":"9007199254740993"},"n":9007199254740993}`,
 		"plain/four.jsonnet":                   "[{apiVersion: 'v1', kind: 'ConfigMap', metadata: {name: 'four'}}]",
+		"base/kustomization.yaml":              "resources: [a.yaml]\n",
+		"base/a.yaml":                          service("base", "etcd"),
+		"overlay/kustomization.yaml":           "resources: [../base]\nnamespace: influx\nnamePrefix: c1-\n",
 		"plain/README.md":                      "# nothing\n",
 		"plain/below/not-without-recurse.yaml": service("influx", "below"),
 	})
+	overlay := Source{Path: "overlay"}
 	chart := Source{Path: "charts/web", IncludeCRDs: true, Helm: engine.HelmOptions{Release: "front", Namespace: "web", ValueFiles: []string{"values/cluster01.yaml"},
 		Parameters: []engine.Parameter{{Name: "tag", Value: "1.10", Text: true}}}}
-	if _, err := r.to(t.Context(), "out", false, chart, Source{Path: "plain"}); err != nil {
+	if _, err := r.to(t.Context(), "out", false, chart, overlay, Source{Path: "plain"}); err != nil {
 		t.Fatal(err)
 	}
 	got := files(t, filepath.Join(r.dir, "out"))
-	want := "apiextensions.k8s.io.v1.CustomResourceDefinition-zones.example.org.yaml apps.v1.Deployment-web.front.yaml v1.ConfigMap-four.yaml v1.ConfigMap-influx.three.yaml v1.Service-influx.one.yaml v1.Service-influx.two.yaml"
+	want := "apiextensions.k8s.io.v1.CustomResourceDefinition-zones.example.org.yaml apps.v1.Deployment-web.front.yaml v1.ConfigMap-four.yaml v1.ConfigMap-influx.three.yaml v1.Service-influx.c1-etcd.yaml v1.Service-influx.one.yaml v1.Service-influx.two.yaml"
 	if names(got) != want {
 		t.Errorf("there are %s\nwant %s", names(got), want)
 	}
@@ -261,8 +264,8 @@ func TestAGeneratedNameIsTheBeginningOfTheFilesName(t *testing.T) {
 }
 
 func TestMoreObjectsThanTheLimitAreRefused(t *testing.T) {
-	c := newClaims()
-	for n := range MaxObjects {
+	c := newClaims(3)
+	for n := range 3 {
 		name := fmt.Sprint(n)
 		if ok, err := c.claim(claimed{key: object.Key{Kind: "A", Name: name}, version: "v1", name: name}, false); !ok || err != nil {
 			t.Fatalf("%d: %v, %v", n, ok, err)
