@@ -19,9 +19,9 @@ import (
 // atOnce is how many cases one Argo CD has to deal with.
 const atOnce = 10
 
-// TestArgoCDDoesWhatTheCasesSay holds the table that plans are held against to a real Argo CD. With HOLDFAST_ARGOCD_ALL set all cases run,
-// and without it those that always do.
-func TestArgoCDDoesWhatTheCasesSay(t *testing.T) {
+// TestArgoCDDoesWhatTheCasesAndThePlanSay holds the table, and what the built holdfast-guard plans, to a real Argo CD. With
+// HOLDFAST_ARGOCD_ALL set all cases run, and without it those that always do.
+func TestArgoCDDoesWhatTheCasesAndThePlanSay(t *testing.T) {
 	for _, tracking := range []argocd.Tracking{argocd.ByAnnotation, argocd.ByLabel, argocd.ByBoth} {
 		cases := selected(tracking)
 		if len(cases) == 0 {
@@ -32,7 +32,7 @@ func TestArgoCDDoesWhatTheCasesSay(t *testing.T) {
 			name = "annotation"
 		}
 		t.Run(name, func(t *testing.T) {
-			instance := start(t, tracking)
+			instance, cache := start(t, tracking), t.TempDir()
 			results := launch(t, instance, cases)
 			for n := range cases {
 				t.Run(cases[n].Name, func(t *testing.T) {
@@ -42,6 +42,11 @@ func TestArgoCDDoesWhatTheCasesSay(t *testing.T) {
 						t.Fatal(r.err)
 					}
 					check(t, &cases[n], r.seen)
+					p, err := diff(t.Context(), cache, instance.Repository, r.seen.Commits)
+					if err != nil {
+						t.Fatal(err)
+					}
+					agree(t, &cases[n], p, r.seen.Outcome)
 				})
 			}
 		})

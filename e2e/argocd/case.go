@@ -29,6 +29,9 @@ const (
 	Orphaned Fate = "orphaned"
 	// AtRisk is never observed. A plan says it where the order of steps, which nothing fixes, decides.
 	AtRisk Fate = "at risk"
+	// Held is never observed either. A plan says it where the deletion waits for a person: until then the object is there, kept or
+	// deleting, and when the case approves it is deleted.
+	Held Fate = "held"
 )
 
 // Outcome has the fates of objects.
@@ -48,6 +51,8 @@ type Case struct {
 	// Commits are the trees in their order. The first is deployed and synced whole, each but the last comes to rest before the next comes.
 	// What the last does is observed.
 	Commits []Files
+	// ByHand changes what lives, after the last commit but one has come to rest.
+	ByHand func(ctx context.Context, i *Instance, c *Case) error
 	// Approve names the Application of which deletions are approved, after the change has come to rest.
 	Approve string
 	// Want has objects that were there before the last commit, by their fates. All others are kept. Pods of a StatefulSet share its fate, but
@@ -191,7 +196,22 @@ func (c *Case) keys(names []string, observed Outcome) (map[object.Key]bool, erro
 	return named, nil
 }
 
-// Disagreements says where a prediction differs from what was observed. Of the objects that it says nothing about nothing is said. An
+// Named has the objects that the case names, each as kept.
+func (c *Case) Named() (Outcome, error) {
+	all := make(Outcome)
+	for _, names := range slices.Concat(slices.Collect(maps.Values(c.Want)), [][]string{c.Racing, c.Remade}) {
+		for _, name := range names {
+			k, err := c.key(name)
+			if err != nil {
+				return nil, err
+			}
+			all[k] = Kept
+		}
+	}
+	return all, nil
+}
+
+// Disagreements says where a prediction differs from what was observed. An object that it says nothing about is predicted to be kept. An
 // object at risk agrees when the case says so, whatever became of it, and where the case says so nothing else agrees: to have guessed right
 // is no prediction.
 func (c *Case) Disagreements(observed, predicted Outcome) ([]string, error) {
@@ -205,16 +225,31 @@ func (c *Case) Disagreements(observed, predicted Outcome) ([]string, error) {
 	}
 	var all []string
 	for _, k := range slices.SortedFunc(maps.Keys(predicted), object.Key.Compare) {
-		fate, ok := observed[k]
+		if _, ok := observed[k]; !ok {
+			all = append(all, fmt.Sprintf("%s: predicted %s, but it was not there", k, predicted[k]))
+		}
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(observed), object.Key.Compare) {
+		fate := observed[k]
 		if racing[k] {
 			fate = AtRisk
 		}
-		switch p := predicted[k]; {
-		case !ok:
-			all = append(all, fmt.Sprintf("%s: predicted %s, but it was not there", k, p))
-		case p != fate && !(remade[k] && p.gone() && fate.gone()):
+		p, named := predicted[k]
+		switch {
+		case !named && fate != Kept:
+			all = append(all, fmt.Sprintf("%s: nothing was predicted, but Argo CD had it %s", k, fate))
+		case !named, p == fate, remade[k] && p.gone() && fate.gone(), p == Held && c.waits(fate):
+		default:
 			all = append(all, fmt.Sprintf("%s: predicted %s, but Argo CD had it %s", k, p, fate))
 		}
 	}
 	return all, nil
+}
+
+// waits says whether a fate is that of an object of which the deletion waits for a person.
+func (c *Case) waits(f Fate) bool {
+	if c.Approve != "" {
+		return f == Deleted
+	}
+	return f == Kept || f == Deleting
 }

@@ -83,23 +83,33 @@ func TestAPredictionIsHeldAgainstWhatWasSeen(t *testing.T) {
 		return object.Key{Kind: "PersistentVolumeClaim", Namespace: "x01-app01", Name: name}
 	}
 	c := argocd.Case{Name: "x01", Racing: []string{"PersistentVolumeClaim app01/c"}, Or: argocd.Orphaned, Remade: []string{"PersistentVolumeClaim app01/e"}}
-	seen := argocd.Outcome{claim("a"): argocd.Deleted, claim("b"): argocd.Kept, claim("c"): argocd.Deleted, claim("e"): argocd.Recreated}
+	seen := argocd.Outcome{claim("a"): argocd.Deleted, claim("b"): argocd.Kept, claim("c"): argocd.Deleted, claim("e"): argocd.Recreated, claim("f"): argocd.Deleting}
+	right := argocd.Outcome{claim("a"): argocd.Deleted, claim("c"): argocd.AtRisk, claim("e"): argocd.Deleted, claim("f"): argocd.Held}
 	for _, test := range []struct {
-		predicted argocd.Outcome
-		wrong     int
+		name  string
+		fate  argocd.Fate
+		wrong int
 	}{
-		{argocd.Outcome{claim("a"): argocd.Deleted, claim("b"): argocd.Kept, claim("c"): argocd.AtRisk}, 0},
-		{argocd.Outcome{claim("e"): argocd.Deleted}, 0},
-		{argocd.Outcome{claim("e"): argocd.Kept}, 1},
-		{argocd.Outcome{claim("a"): argocd.Recreated}, 1},
-		{argocd.Outcome{claim("a"): argocd.Kept}, 1},
-		{argocd.Outcome{claim("b"): argocd.AtRisk}, 1},
-		{argocd.Outcome{claim("c"): argocd.Deleted}, 1},
-		{argocd.Outcome{claim("d"): argocd.Deleted}, 1},
+		{"a", argocd.Deleted, 0}, {"b", argocd.Kept, 0}, {"b", argocd.Held, 0}, {"c", argocd.AtRisk, 0}, {"e", argocd.Recreated, 0},
+		{"a", "", 1}, {"c", "", 1}, {"e", "", 1}, {"f", "", 1},
+		{"a", argocd.Recreated, 1}, {"a", argocd.Kept, 1}, {"a", argocd.Held, 1}, {"a", argocd.AtRisk, 1},
+		{"b", argocd.AtRisk, 1}, {"b", argocd.Deleted, 1}, {"b", argocd.Orphaned, 1},
+		{"c", argocd.Deleted, 1}, {"d", argocd.Deleted, 1}, {"e", argocd.Kept, 1}, {"f", argocd.Kept, 1},
 	} {
-		got, err := c.Disagreements(seen, test.predicted)
+		predicted := maps.Clone(right)
+		if predicted[claim(test.name)] = test.fate; test.fate == "" {
+			delete(predicted, claim(test.name))
+		}
+		got, err := c.Disagreements(seen, predicted)
 		if err != nil || len(got) != test.wrong {
-			t.Errorf("%v: %v, %q", test.predicted, err, got)
+			t.Errorf("%s predicted %q: %v, %q", test.name, test.fate, err, got)
+		}
+	}
+	c.Approve = "app01-cluster01"
+	for name, wrong := range map[string]int{"a": 0, "b": 1} {
+		got, err := c.Disagreements(argocd.Outcome{claim(name): seen[claim(name)]}, argocd.Outcome{claim(name): argocd.Held})
+		if err != nil || len(got) != wrong {
+			t.Errorf("%s held, and approved: %v, %q", name, err, got)
 		}
 	}
 }

@@ -63,6 +63,11 @@ func (i *Instance) Run(ctx context.Context, c *Case) (*Observation, error) {
 			return nil, err
 		}
 	}
+	if c.ByHand != nil {
+		if err := c.ByHand(ctx, i, c); err != nil {
+			return nil, fmt.Errorf("case %s: by hand: %w", c.Name, err)
+		}
+	}
 	before := i.watch.objects(c.Name)
 	i.watch.anew(c.Name)
 	begin := time.Now()

@@ -108,7 +108,7 @@ func install(t *testing.T) *installation {
 	i := &installation{T: t, registry: trust.StartRegistry(t.Context(), t, trust.RegistryOptions{}), certificates: t.TempDir()}
 	deleteAtEnd(t, "namespace", installed, asked)
 	i.kubectl("apply", "-f", filepath.Join(abs(t, deploy), "holdfast-trust-sync.yaml"))
-	deleteAtEnd(t, "clusterrole,clusterrolebinding,validatingadmissionpolicy,validatingadmissionpolicybinding", "-l", "app.kubernetes.io/name=holdfast-trust-sync")
+	deleteAtEnd(t, "clusterrole,clusterrolebinding,validatingadmissionpolicy,validatingadmissionpolicybinding", "-l", "app.kubernetes.io/name in (holdfast-trust,holdfast-trust-sync)")
 	i.serve()
 	i.follow()
 	return i
@@ -137,6 +137,7 @@ func (i *installation) serve() {
 	text, err := chart.Helm(i, "template", installed, filepath.Join(deploy, "helm", "holdfast-trust"), "--namespace", installed, "--kube-version", chart.KubeVersion,
 		"--set", "replicaCount=2,vault.existingSecret=vault,tokens.existingSecret=tokens,settings.keys.vault.token-file=/etc/holdfast-trust/vault/token,settings.timing.slack=1s,settings.timing.poll="+poll.String(),
 		"--set-string", "settings.keys.vault.address="+vault.URL,
+		"--set", "settings.resign.deployed[0].in-cluster=true,settings.resign.repositories[0]="+i.registry.Host+"/app/**,settings.selftest.repository="+i.registry.Host+"/kept",
 		"--set-json", fmt.Sprintf(`rules={"rules":[{"name":"all","token":"ci","repositories":["%s/**"]}]}`, i.registry.Host))
 	if err != nil {
 		i.Fatal(err)
@@ -234,6 +235,7 @@ func TestWhatDeployInstallsSignsAndRefuses(t *testing.T) {
 	t.Run("TheAgentMendsWhatOthersDelete", func(t *testing.T) { checkMended(t, i) })
 	t.Run("TheAgentMayDoWhatItMustAndNoMore", func(t *testing.T) { checkAgent(t, i) })
 	t.Run("TheServiceMayWriteItsRecordAndNoMore", func(t *testing.T) { checkService(t, i) })
+	t.Run("TheServiceSignsAgainWhatTheClusterRuns", func(t *testing.T) { checkResigned(t, i, namespace, image) })
 	t.Run("NothingRunsWhereTheSelfTestAsks", func(t *testing.T) { checkDryRunsOnly(t, i) })
 }
 
@@ -397,11 +399,44 @@ func checkService(t *testing.T, i *installation) {
 			_, err := client.CoreV1().Secrets(installed).Get(ctx, "vault", metav1.GetOptions{})
 			return err
 		}},
+		{"list Secrets", false, func() error { _, err := client.CoreV1().Secrets("").List(ctx, metav1.ListOptions{}); return err }},
+		{"list what runs", true, func() error { _, err := client.CoreV1().Pods("").List(ctx, metav1.ListOptions{}); return err }},
+		{"list ConfigMaps", false, func() error { _, err := client.CoreV1().ConfigMaps("").List(ctx, metav1.ListOptions{}); return err }},
+		{"delete pods", false, func() error { return client.CoreV1().Pods("default").Delete(ctx, "p", metav1.DeleteOptions{}) }},
 		{"read policies", false, func() error {
 			_, err := objects.Resource(trustpolicy.Resource).Get(ctx, "holdfast", metav1.GetOptions{})
 			return err
 		}},
 	})
+}
+
+// checkResigned shows that the rights of the chart are enough for what is signed again: by the next key, without anybody asking.
+func checkResigned(t *testing.T, i *installation, namespace string, image name.Digest) {
+	p := container(image.String())
+	if _, err := cluster.Client().CoreV1().Pods(namespace).Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	first := i.replicas[0]
+	i.program(first.kubeconfig, "--config", filepath.Join(first.dir, "trust.yaml"), "keys", "rotate")
+	within(t, time.Minute, func() error {
+		cmd := exec.CommandContext(t.Context(), binary(t), "verify", "--keys", i.url+"/v1/keys", "--pin", i.path("pins.pem"), "--ca", i.path("tls.crt"), image.String(), i.registry.Host+"/kept@"+keptDigest(t))
+		out, err := cmd.CombinedOutput()
+		if err != nil || strings.Count(string(out), "by images/2") != 2 {
+			return fmt.Errorf("verify: %v: %s", err, out)
+		}
+		return nil
+	})
+}
+
+// keptDigest is that of the image of the self-test that a listed key signs.
+func keptDigest(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), binary(t), "selftest", "images", "reg.example/kept").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, digest, _ := strings.Cut(strings.Fields(string(out))[0], "@")
+	return digest
 }
 
 // checkDryRunsOnly asks as an administrator, who may do all.

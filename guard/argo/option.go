@@ -17,6 +17,9 @@ const (
 	HelmHook         = "helm.sh/hook"
 	HelmKeep         = "helm.sh/resource-policy"
 	InstanceLabel    = "app.kubernetes.io/instance"
+
+	HelmHookDeletePolicy = "helm.sh/hook-delete-policy"
+	HelmHookWeight       = "helm.sh/hook-weight"
 )
 
 // Options are sync options: of an object, or of an Application.

@@ -35,6 +35,7 @@ type diff struct {
 	limits      plan.Thresholds
 	// objects and percent say that the flags, and not the settings, have the limits.
 	objects, percent bool
+	live             liveFlags
 }
 
 func (a *app) diffCommand() *cobra.Command {
@@ -42,7 +43,8 @@ func (a *app) diffCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff BASE..HEAD",
 		Short: "Say what Argo CD would delete, create and change between two revisions",
-		Long: `Say what Argo CD would delete, create and change between two revisions, without a cluster.
+		Long: `Say what Argo CD would delete, create and change between two revisions, without a cluster; or, with --live, from what lives instead of
+what BASE says: which objects Argo CD counts as its own, and what protects them.
 
 BASE..HEAD compares the two; BASE...HEAD compares HEAD with where it parted from BASE, as a pull request does. Without HEAD it is
 the folder as it is on the disk.
@@ -67,12 +69,16 @@ could not be read.`,
 	flags.StringVar(&d.approvals, "approvals", "", "a file of approvals outside of the repository, beside those of the settings")
 	flags.IntVar(&d.limits.Objects, "max-deleted", settings.DefaultMaxDeleted, "how many objects a change may delete; 0 is any number")
 	flags.IntVar(&d.limits.Percent, "max-deleted-percent", settings.DefaultMaxDeletedPercent, "how much of one Application a change may delete; 0 is all of it")
+	d.live.bind(flags)
 	return cmd
 }
 
 func (d *diff) run(cmd *cobra.Command, revisions string) error {
 	debug.SetGCPercent(400) // the process ends soon
 	write, err := d.writer()
+	if err == nil {
+		err = d.live.check()
+	}
 	if err != nil {
 		return &usageError{cmd, err}
 	}
@@ -165,6 +171,11 @@ func (d *diff) plan(ctx context.Context, base, head tree.Tree, g *gate) (*report
 	if options.Cache, err = openCache(d.cacheFolder, options.Keep); err != nil {
 		return nil, err
 	}
+	lives, err := d.live.read(ctx, d.In, options.Clusters)
+	if err != nil {
+		return nil, err
+	}
+	addScopes(&options, lives)
 	before, err := inventory.Load(ctx, base, options)
 	if err != nil {
 		return nil, err
@@ -174,7 +185,8 @@ func (d *diff) plan(ctx context.Context, base, head tree.Tree, g *gate) (*report
 		return nil, err
 	}
 	d.saveCache(options.Cache)
-	p := &report.Planned{Plan: plan.Between(before, after, plan.Options{Stateful: options.Keep.And(object.Stateful()), Clusters: options.Clusters})}
+	wanted := plan.Options{Stateful: options.Keep.And(object.Stateful()), Clusters: options.Clusters}
+	p := &report.Planned{Plan: plan.Between(before, after, withLive(wanted, lives)), Live: lives != nil}
 	findings := plan.Findings(p.Plan, before, after, g.limits)
 	edits, err := g.edits(ctx, base, head, before)
 	if err != nil {

@@ -19,8 +19,13 @@ func (s *simulation) changes() []Change {
 			changes = append(changes, c)
 		}
 	}
-	slices.SortStableFunc(changes, func(a, b Change) int { return cmp.Compare(weight(&b), weight(&a)) })
+	sortChanges(changes)
 	return changes
+}
+
+// sortChanges puts the worst first.
+func sortChanges(changes []Change) {
+	slices.SortStableFunc(changes, func(a, b Change) int { return cmp.Compare(weight(&b), weight(&a)) })
 }
 
 // weight orders changes: by the worst that happens to state, then to anything, then by how much.
@@ -78,8 +83,12 @@ func (s *simulation) made(c *Change, o *outcome) {
 
 // updated says whether an object is not what it was.
 func (s *simulation) updated(was, is inventory.Target) bool {
-	a, b := s.base.File(was.Path), s.head.File(is.Path)
-	if a == nil || b == nil || a.Hash == b.Hash && was.Object.Document == is.Object.Document && was.Object.Item == is.Object.Item {
+	was, known := s.inGit(was)
+	if !known {
+		return true
+	}
+	a, b := s.base.Digest(was.Origin), s.head.Digest(is.Origin)
+	if a == "" || b == "" || a == b && was.Object.Document == is.Object.Document && was.Object.Item == is.Object.Item {
 		return false
 	}
 	x, errX := s.base.Body(was.Origin)

@@ -166,11 +166,14 @@ func (j *judge) target(s *side, application, key object.Key) inventory.Target {
 	return inventory.Target{}
 }
 
+// counts says whether an effect counts for how much a change deletes.
+func (e *Effect) counts() bool { return e.Fate.Lost() && !e.Implied && !e.Hook }
+
 // share judges how much of an Application is deleted.
 func (j *judge) share(c *Change) {
 	lost, all := 0, 0
 	for _, e := range c.Effects {
-		if e.Fate.Lost() && !e.Implied {
+		if e.counts() {
 			lost++
 		}
 	}
@@ -187,7 +190,7 @@ func (j *judge) count() {
 	lost := 0
 	for _, c := range j.plan.Changes {
 		for _, e := range c.Effects {
-			if e.Fate.Lost() && !e.Implied {
+			if e.counts() {
 				lost++
 			}
 		}
@@ -195,10 +198,8 @@ func (j *judge) count() {
 	if j.limits.Objects > 0 && lost > j.limits.Objects {
 		j.add("HG100", finding.Place{}, object.Key{}, "", "the change deletes %d objects, more than %d", lost, j.limits.Objects)
 	}
-	for _, a := range j.head.apps() {
-		for _, why := range a.Unanalysed {
-			j.add("HG110", finding.Place{Path: a.Path, Line: a.Object.Line}, a.Key(), a.Metadata.Name, "the deletions of %s are not known: %s", a.Metadata.Name, why)
-		}
+	for _, u := range unanalysed(j.base, j.head) {
+		j.add("HG110", finding.Place{Path: u.at.Path, Line: u.at.Object.Line}, u.key, u.key.Name, "the deletions of %s are not known: %s", u.key.Name, u.why)
 	}
 }
 

@@ -27,7 +27,7 @@ func Losses(c *Change) string {
 	lost := some(c, Fate.Lost)
 	var of []string
 	for _, l := range losses {
-		n := c.Count(l.fate)
+		n := len(some(c, func(f Fate) bool { return f == l.fate }))
 		switch {
 		case n == 0:
 		case n == len(lost):
@@ -54,11 +54,11 @@ func Losses(c *Change) string {
 	return strings.Join(parts, "; ") + ": " + why
 }
 
-// some returns the effects with one of some fates.
+// some returns the effects with one of some fates. Hooks come and go with each sync, and count where they hold state.
 func some(c *Change, is func(Fate) bool) []*Effect {
 	var effects []*Effect
 	for n := range c.Effects {
-		if e := &c.Effects[n]; is(e.Fate) {
+		if e := &c.Effects[n]; is(e.Fate) && (!e.Hook || e.Stateful) {
 			effects = append(effects, e)
 		}
 	}

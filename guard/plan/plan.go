@@ -69,6 +69,14 @@ type Effect struct {
 	Stateful bool `json:"stateful,omitempty"`
 	// Implied objects are not in git: claims that a StatefulSet's templates made.
 	Implied bool `json:"implied,omitempty"`
+	// Source is what it is taken from, where the plan was made with what lives: FromLive, FromStatus or FromGit.
+	Source string `json:"source,omitempty"`
+	// Git is the fate by git alone, where that is another.
+	Git *Fate `json:"git,omitempty"`
+	// Volume is what a claim that goes is bound to.
+	Volume *Volume `json:"volume,omitempty"`
+	// Hook objects are deleted, and made again, as every sync does it with hooks of their kind.
+	Hook bool `json:"hook,omitempty"`
 	// Path and Line are where the base has it.
 	Path string `json:"path,omitempty"`
 	Line int    `json:"line,omitempty"`
@@ -117,6 +125,8 @@ type Plan struct {
 	Tree []Node `json:"tree"`
 	// Unanalysed says of which Applications the objects are not known, and why.
 	Unanalysed []string `json:"unanalysed,omitempty"`
+	// Unknown says what of the clusters could not be found out, where the plan was made with what lives.
+	Unknown []string `json:"unknown,omitempty"`
 }
 
 // Node is an Application and those that define it.
@@ -131,6 +141,8 @@ type Options struct {
 	Stateful object.Kinds
 	// Clusters has the servers of clusters' names.
 	Clusters map[string]string
+	// Live is what clusters have. Without it the base revision stands for that.
+	Live Live
 }
 
 // Between returns what going from one inventory to another does.
@@ -140,17 +152,19 @@ func Between(base, head *inventory.Inventory, o Options) *Plan {
 	}
 	s := newSimulation(base, head, o)
 	s.run()
-	p := &Plan{Base: base.Name, Head: head.Name, Changes: s.changes()}
-	p.Tree = s.tree(p.Changes)
-	for _, a := range s.head.apps() {
-		for _, why := range a.Unanalysed {
-			p.Unanalysed = append(p.Unanalysed, fmt.Sprintf("%s: %s", a.Key(), why))
-		}
+	p := &Plan{Base: base.Name, Head: head.Name}
+	if o.Live != nil {
+		s = s.withLive()
+		p.Changes, p.Unknown = s.against(), slices.Concat(o.Live.Unknown(), s.alive.unknown)
+	} else {
+		p.Changes = s.changes()
 	}
-	for _, key := range sortedKeys(s.head.sets) {
-		for _, why := range s.head.sets[key].Unanalysed {
-			p.Unanalysed = append(p.Unanalysed, fmt.Sprintf("%s: %s", key, why))
-		}
+	p.Tree = s.tree(p.Changes)
+	for _, u := range unanalysed(s.base, s.head) {
+		p.Unanalysed = append(p.Unanalysed, fmt.Sprintf("%s: %s", u.key, u.why))
+	}
+	for _, u := range slices.Concat(base.Unread, head.Unread) {
+		p.Unanalysed = append(p.Unanalysed, u.Why)
 	}
 	slices.Sort(p.Unanalysed)
 	p.Unanalysed = slices.Compact(p.Unanalysed)
@@ -169,4 +183,30 @@ func boolean(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// unknown is something of which the objects are not known.
+type unknown struct {
+	key object.Key
+	why string
+	at  inventory.Origin
+}
+
+// unanalysed returns what is not known of either revision, in the order of keys: of what is not known any more, deletions are not either.
+func unanalysed(base, head *side) []unknown {
+	var all []unknown
+	for _, s := range []*side{head, base} {
+		for _, a := range s.apps() {
+			for _, why := range a.Unanalysed {
+				all = append(all, unknown{a.Key(), why, a.Origin})
+			}
+		}
+		for _, key := range sortedKeys(s.sets) {
+			for _, why := range s.sets[key].Unanalysed {
+				all = append(all, unknown{key, why, s.sets[key].Origin})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b unknown) int { return cmp.Or(a.key.Compare(b.key), cmp.Compare(a.why, b.why)) })
+	return slices.CompactFunc(all, func(a, b unknown) bool { return a.key == b.key && a.why == b.why })
 }

@@ -35,7 +35,11 @@ type simulation struct {
 	options    Options
 	outcomes   map[object.Key]*outcome
 	owners     map[live][]object.Key // before, made when the first asks
+	alive      *alive                // nil where git alone counts
 }
+
+// wasLive ends the reason of what a protection keeps.
+const wasLive = " was live before"
 
 func newSimulation(base, head *inventory.Inventory, o Options) *simulation {
 	return &simulation{base: newSide(base), head: newSide(head), options: o, outcomes: make(map[object.Key]*outcome)}
@@ -50,6 +54,7 @@ func (s *simulation) run() {
 	}
 	s.namespaces()
 	s.wanted()
+	s.settle()
 }
 
 // outcome computes what becomes of an Application, after its parents.
@@ -69,9 +74,12 @@ func (s *simulation) outcome(key object.Key) *outcome {
 	o.fate, o.why = s.own(key, before, heads)
 	switch {
 	case o.fate.Lost():
+		if len(heads) > 0 && s.parentsFrozen(heads) == "" {
+			o.after = heads[len(heads)-1]
+		}
 		s.cascade(o)
 	case len(heads) == 0 || s.parentsFrozen(before) != "":
-		s.evolve(o, s.head.Expand(o.base))
+		s.evolve(o, s.stays(o.base))
 	default:
 		for _, h := range heads {
 			s.evolve(o, h)
@@ -135,7 +143,7 @@ func (s *simulation) own(key object.Key, before, heads []*inventory.Application)
 	}
 	if len(parents) == 0 {
 		if len(heads) == 0 {
-			return AtRisk, "its definition leaves git, and whoever applies it may delete it"
+			return s.unowned(key)
 		}
 		return Untouched, ""
 	}
@@ -147,6 +155,9 @@ func (s *simulation) own(key object.Key, before, heads []*inventory.Application)
 			}
 		}
 	}
+	if fate == Deleted && len(heads) > 0 && s.parentsFrozen(heads) == "" {
+		return AtRisk, why + "; another one defines it now, and it is deleted where that comes first"
+	}
 	return fate, why
 }
 
@@ -157,11 +168,11 @@ func (s *simulation) ownOfSet(key object.Key, before, heads []*inventory.Applica
 	for _, parent := range parentKeys(before) {
 		if p := s.outcome(parent); !p.running {
 			if e, ok := p.effects[live{argo.Server, set}]; ok && e.Fate > Kept {
-				return e.Fate, fmt.Sprintf("the ApplicationSet %s, which generates it, goes: %s", b.Set, e.Why)
+				return s.remade(e.Fate, heads), fmt.Sprintf("the ApplicationSet %s, which generates it, goes: %s", b.Set, e.Why)
 			}
 		}
 	}
-	if len(heads) > 0 {
+	if slices.ContainsFunc(heads, func(h *inventory.Application) bool { return h.Set == b.Set }) {
 		return Untouched, ""
 	}
 	switch h := s.head.sets[set]; {
@@ -173,49 +184,15 @@ func (s *simulation) ownOfSet(key object.Key, before, heads []*inventory.Applica
 	case h.KeepsApplications():
 		return Kept, fmt.Sprintf("the ApplicationSet %s does not generate it any more, and does not delete Applications", b.Set)
 	}
-	return Deleted, fmt.Sprintf("the ApplicationSet %s does not generate it any more", b.Set)
+	return s.remade(Deleted, heads), fmt.Sprintf("the ApplicationSet %s does not generate it any more", b.Set)
 }
 
-// cascade computes what becomes of the objects of an Application that is deleted, by what is live.
-func (s *simulation) cascade(o *outcome) {
-	standing := o.base.Standing()
-	d := s.base.destination(o.base.Application, s.options.Clusters)
-	project := s.base.project(o.base.Application)
-	whole := o.fate // of the cascade
-	for _, t := range standing {
-		if argo.DeleteProtection(t.Object.Annotations) == argo.Confirmed {
-			whole = min(whole, Held)
-		}
+// remade is the fate of an Application that goes with what generates it, where something else defines it now.
+func (s *simulation) remade(f Fate, heads []*inventory.Application) Fate {
+	if f == Deleted && len(heads) > 0 && s.parentsFrozen(heads) == "" {
+		return Recreated
 	}
-	for key, t := range standing {
-		fate, why := min(whole, Deleted), "its Application "+o.base.Metadata.Name+" is deleted, and deletes what it owns"
-		switch {
-		case t.Hook() || t.Object.Generated:
-			continue
-		case !o.base.Cascades():
-			fate, why = Orphaned, "its Application "+o.base.Metadata.Name+" is deleted, and has no finalizer that deletes what it owns"
-		case isDefinition(key):
-			fate, why = Kept, "Argo CD deletes no CustomResourceDefinitions"
-		case argo.DeleteProtection(t.Object.Annotations) == argo.Kept:
-			fate, why = Kept, "Delete=false was live before"
-		case !s.base.permits(project, key, d):
-			fate, why = Orphaned, "its project does not permit it, and did not before"
-		case whole == Held:
-			why += ", once a person approves it"
-		}
-		s.effect(o, s.cluster(o.base), t, key, fate, why)
-	}
-	if whole == Held {
-		o.frozen = "its deletion waits for an approval"
-	}
-	if o.fate == Recreated {
-		o.fate = Deleted
-	}
-	o.notes = append(o.notes, o.base.Unanalysed...)
-}
-
-func isDefinition(k object.Key) bool {
-	return k.GroupKind() == object.Kind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
+	return f
 }
 
 // cluster returns where an Application's objects are.
@@ -232,11 +209,13 @@ func (s *simulation) effect(o *outcome, cluster string, t inventory.Target, key 
 	o.effects[at] = Effect{Cluster: cluster, Key: key, Fate: fate, Why: why, Stateful: s.options.Stateful[key.GroupKind()], Path: t.Path, Line: t.Object.Line}
 }
 
-// missing returns the live objects that an Application does not want any more.
+// missing returns the live objects that an Application does not want any more. Those that become hooks are among them.
 func missing(before, after map[object.Key]inventory.Target) map[object.Key]inventory.Target {
 	wanted := make(map[object.Key]bool, len(after))
-	for key := range after {
-		wanted[key.Canonical()] = true
+	for key, t := range after {
+		if !t.Hook() {
+			wanted[key.Canonical()] = true
+		}
 	}
 	gone := make(map[object.Key]inventory.Target)
 	for key, t := range before {
@@ -260,20 +239,23 @@ func (s *simulation) evolve(o *outcome, h *inventory.Application) {
 		}
 		return
 	}
-	if h.Broken != nil {
-		o.frozen = "Argo CD cannot render it: " + h.Broken.Error()
+	if why := s.broken(h); why != "" {
+		o.frozen = "Argo CD cannot render it: " + why
+		s.meanwhile(o, h, before)
 		return
 	}
-	gone := missing(before, after)
-	hold, why := s.hold(o, h, gone, after)
-	if why != "" {
-		o.frozen = why
+	p := s.pruning(o, h, before, after)
+	if p.why != "" {
+		o.frozen = p.why
 	}
-	p := pruning{simulation: s, from: o.base, to: h, hold: hold, why: why, project: s.head.project(h.Application), before: s.base.project(o.base.Application)}
-	for key, t := range gone {
+	for key, t := range p.gone {
 		fate, why := p.fate(key, t)
 		s.effect(o, s.cluster(h), t, key, fate, why)
 	}
+	if p.hold == Untouched && p.triggered {
+		s.applied(o, h, before, after)
+	}
+	s.meanwhile(o, h, before)
 }
 
 // unchanged says whether two definitions are the same, and want the very same objects. What both revisions have is there once.
@@ -305,13 +287,6 @@ func (s *simulation) hold(o *outcome, h *inventory.Application, gone, after map[
 	}
 	if len(after) == hooks && len(gone) > 0 && len(h.Unanalysed) == 0 && h.Spec.SyncPolicy.Prunes() && !h.Spec.SyncPolicy.Automated.AllowEmpty {
 		return Kept, "nothing would be left, and Argo CD does not sync that without allowEmpty"
-	}
-	if h.Spec.SyncPolicy.Prunes() {
-		for key, t := range gone {
-			if argo.PruneProtection(t.Object.Annotations) == argo.Confirmed {
-				return Held, fmt.Sprintf("the deletion of %s waits for an approval, and the whole sync with it; one approval deletes all of them", key)
-			}
-		}
 	}
 	return Untouched, ""
 }

@@ -85,12 +85,12 @@ func groups(c *plan.Change) []group {
 	place := make(map[of]int)
 	var all []group
 	for _, e := range c.Effects {
-		at := of{e.Fate, e.Why}
+		at := of{e.Fate, e.Why + basis(e)}
 		n, ok := place[at]
 		if !ok {
 			n = len(all)
 			place[at] = n
-			all = append(all, group{Fate: e.Fate.String(), Class: className(e.Fate), Why: e.Why})
+			all = append(all, group{Fate: e.Fate.String(), Class: className(e.Fate), Why: at.why})
 		}
 		all[n].add(e.Key)
 	}

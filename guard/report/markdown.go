@@ -47,17 +47,23 @@ func PlanMarkdown(w io.Writer, p *Planned) error {
 	c.standing(p)
 	c.approvals(p)
 	c.objects(p)
-	for n, text := range p.Unanalysed {
-		if n == 0 {
-			c.add("\n#### Not analysed\n\n")
-		}
-		c.add("- %s\n", escape(text))
-	}
+	c.list("Not known of the clusters", p.Unknown)
+	c.list("Not analysed", p.Unanalysed)
 	if c.over > 0 {
 		fmt.Fprintf(c, cutOff, Counted(c.over, "row")+" more")
 	}
 	_, err := io.WriteString(w, c.String())
 	return err
+}
+
+// list writes texts under a title.
+func (c *comment) list(title string, texts []string) {
+	for n, text := range texts {
+		if n == 0 {
+			c.add("\n#### %s\n\n", title)
+		}
+		c.add("- %s\n", escape(text))
+	}
 }
 
 // standing writes the findings.
@@ -97,10 +103,10 @@ func (c *comment) objects(p *Planned) {
 	head := "\n#### What becomes of the objects\n\n| Application | object | becomes | because |\n|---|---|---|---|\n"
 	for _, change := range p.Changes {
 		for _, e := range change.Effects {
-			if !e.Fate.Lost() && e.Fate != plan.Orphaned && e.Fate != plan.Unknown {
+			if !e.Fate.Lost() && e.Fate != plan.Orphaned && e.Fate != plan.Unknown || e.Hook && !e.Stateful {
 				continue
 			}
-			c.add("%s| %s | %s | **%s** | %s |\n", head, escape(change.Application.Name), escape(e.Key.String()), e.Fate, escape(e.Why))
+			c.add("%s| %s | %s | **%s** | %s |\n", head, escape(change.Application.Name), escape(e.Key.String()), e.Fate, escape(e.Why+basis(e)))
 			head = ""
 		}
 	}

@@ -71,7 +71,7 @@ func writeChanges(b *strings.Builder, p *Planned) {
 			say("  note: %s", text)
 		}
 		for _, e := range c.Effects {
-			say("  %-9s %s: %s", e.Fate, e.Key, e.Why)
+			say("  %-9s %s: %s", e.Fate, e.Key, e.Why+basis(e))
 		}
 		for _, key := range c.Created {
 			say("  %-9s %s", "created", key)
@@ -79,6 +79,10 @@ func writeChanges(b *strings.Builder, p *Planned) {
 		for _, key := range c.Updated {
 			say("  %-9s %s", "updated", key)
 		}
+	}
+	for _, text := range p.Unknown {
+		b.WriteByte('\n')
+		say("not known: %s", text)
 	}
 	for _, text := range p.Unanalysed {
 		b.WriteByte('\n')

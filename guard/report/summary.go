@@ -222,6 +222,11 @@ func (p *Planned) verdict() []string {
 	if len(look) > 0 {
 		lines = append(lines, strings.Join(look, "; "))
 	}
+	if n := len(p.Unknown); n == 1 {
+		lines = append(lines, "Not known of the clusters: "+p.Unknown[0])
+	} else if n > 1 {
+		lines = append(lines, fmt.Sprintf("Not known of the clusters: %s, and %d more", p.Unknown[0], n-1))
+	}
 	return lines
 }
 

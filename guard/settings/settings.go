@@ -24,6 +24,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/guard/finding"
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
+	"github.com/holdfast-telemetry/holdfast/guard/render"
 	"github.com/holdfast-telemetry/holdfast/guard/rule"
 	"github.com/holdfast-telemetry/holdfast/internal/nearest"
 )
@@ -66,6 +67,8 @@ type Settings struct {
 	Waivers     []Waiver `yaml:"waivers"`
 	// AllowUnanalysed are patterns of the names of Applications that need not be known: those of remote charts, for one.
 	AllowUnanalysed []string `yaml:"allow-unanalysed"`
+	// Render says what is rendered into which folders.
+	Render []render.Entry `yaml:"render"`
 	// MaxDeleted is how many objects a change may delete, and MaxDeletedPercent how much of one Application. 0 is any number.
 	MaxDeleted        *int `yaml:"max-deleted"`
 	MaxDeletedPercent *int `yaml:"max-deleted-percent"`
@@ -199,6 +202,9 @@ func parse(file string, text []byte, open func(string) ([]byte, error)) (*Settin
 	if err := s.compile(); err != nil {
 		return nil, err
 	}
+	if err := s.checkRender(); err != nil {
+		return nil, err
+	}
 	_, err := s.Config()
 	return s, err
 }
@@ -220,8 +226,8 @@ func decode(text []byte, into any, known []string) error {
 }
 
 // fields are the names of all fields, to find the one that was meant.
-var fields = strings.Fields("conventions instance repositories clusters ignore scopes stateful argocd-version tracking max-manifests quorum backup-labels rules waivers-file waivers " +
-	"allow-unanalysed max-deleted max-deleted-percent path application project namespace off severity")
+var fields = append(render.Fields(), strings.Fields("conventions instance repositories clusters ignore scopes stateful argocd-version tracking max-manifests quorum backup-labels rules waivers-file waivers "+
+	"allow-unanalysed max-deleted max-deleted-percent path application project namespace off severity render")...)
 
 var unknown = regexp.MustCompile(`field (\S+) not found in type \S+`)
 

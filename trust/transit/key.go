@@ -3,14 +3,11 @@ package transit
 import (
 	"context"
 	"crypto/ecdsa"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -204,96 +201,6 @@ func unsure(err error) bool {
 	return errors.As(err, &away) && !lasting(err) || errors.As(err, &answered) && transient(answered.Status)
 }
 
-// Sign has Vault sign hashes with a version, in batches, and verifies every signature with that version's public half.
-func (k *Key) Sign(ctx context.Context, version int, hashes []key.Hash) ([][]byte, error) {
-	public, err := k.public(ctx, version, len(hashes) == 0)
-	if err != nil {
-		return nil, err
-	}
-	signatures := make([][]byte, 0, len(hashes))
-	for part := range slices.Chunk(hashes, batch) {
-		signed, err := k.signBatch(ctx, public, part, len(signatures))
-		if err != nil {
-			return nil, k.refused(ctx, public.ID, err)
-		}
-		signatures = append(signatures, signed...)
-	}
-	return signatures, nil
-}
-
-type signInput struct {
-	Input []byte `json:"input"`
-}
-
-type signRequest struct {
-	Batch      []signInput `json:"batch_input"`
-	Version    int         `json:"key_version"`
-	Prehashed  bool        `json:"prehashed"`
-	Marshaling string      `json:"marshaling_algorithm"`
-}
-
-type signAnswer struct {
-	Results []struct {
-		Signature string `json:"signature"`
-		Error     string `json:"error"`
-	} `json:"batch_results"`
-}
-
-// signBatch signs at most a batch, of which the first hash has an index in the whole.
-func (k *Key) signBatch(ctx context.Context, public key.Public, hashes []key.Hash, first int) ([][]byte, error) {
-	body := signRequest{Version: public.ID.Version, Prehashed: true, Marshaling: "asn1", Batch: make([]signInput, len(hashes))}
-	for i := range hashes {
-		body.Batch[i].Input = hashes[i][:]
-	}
-	r := request{doing: "sign with " + public.ID.String(), method: http.MethodPost, path: k.mount + "/sign/" + k.name + "/sha2-256", body: body}
-	e, err := k.c.do(ctx, r, "update")
-	if err != nil {
-		return nil, err
-	}
-	var got signAnswer
-	if err := decodeData(e.Data, &got); err != nil {
-		return nil, fmt.Errorf("%s: %w", r.doing, err)
-	}
-	if len(got.Results) != len(hashes) {
-		return nil, &SignatureError{public.ID, first, fmt.Sprintf("%d hashes were answered with %d results", len(hashes), len(got.Results))}
-	}
-	signatures := make([][]byte, len(hashes))
-	for i, result := range got.Results {
-		if result.Error != "" {
-			return nil, &Error{Doing: r.doing, Path: r.path, Status: http.StatusBadRequest, Messages: []string{excerpt(e.hide(result.Error))}}
-		}
-		signature, err := parseSignature(result.Signature, public.ID.Version)
-		if err != nil {
-			return nil, &SignatureError{public.ID, first + i, err.Error()}
-		}
-		if !key.Verify(public.Key, hashes[i], signature) {
-			return nil, &SignatureError{public.ID, first + i, "it is not one over the hash by the public key of this version"}
-		}
-		signatures[i] = signature
-	}
-	return signatures, nil
-}
-
-// maxSignature bounds a signature in ASN.1 DER: two numbers of 33 bytes, and 6 for what they are.
-const maxSignature = 72
-
-// parseSignature reads vault:vN:BASE64, with the N that is wanted.
-func parseSignature(text string, version int) ([]byte, error) {
-	want := "vault:v" + strconv.Itoa(version) + ":"
-	encoded, ok := strings.CutPrefix(text, want)
-	if !ok {
-		return nil, fmt.Errorf("it begins %q and not %q", text[:min(len(text), len(want))], want)
-	}
-	if len(encoded) > base64.StdEncoding.EncodedLen(maxSignature) {
-		return nil, fmt.Errorf("it has %d characters", len(encoded))
-	}
-	signature, err := base64.StdEncoding.Strict().DecodeString(encoded)
-	if err != nil || strings.ContainsAny(encoded, "\r\n") {
-		return nil, errors.New("it is not base64")
-	}
-	return signature, nil
-}
-
 // public returns the public half of a version that Vault lists or, unless it must be known to be so now, has listed.
 func (k *Key) public(ctx context.Context, version int, now bool) (key.Public, error) {
 	id := key.ID{Name: k.name, Version: version}
@@ -413,100 +320,4 @@ func (k *Key) accept(data json.RawMessage) (*state, error) {
 		k.seen[p.ID.Version] = p.Key
 	}
 	return s, nil
-}
-
-// seconds or text as Vault writes durations.
-type period time.Duration
-
-// UnmarshalJSON reads a number of seconds, or a text such as 24h.
-func (p *period) UnmarshalJSON(text []byte) error {
-	var n float64
-	if json.Unmarshal(text, &n) == nil {
-		*p = period(seconds(int64(min(max(n, 0), 1<<31))))
-		return nil
-	}
-	var s string
-	if err := json.Unmarshal(text, &s); err != nil {
-		return err
-	}
-	d, err := time.ParseDuration(s)
-	*p = period(d)
-	return err
-}
-
-// parseState reads the data of a key.
-func parseState(data json.RawMessage, name string) (*state, error) {
-	var got struct {
-		Name, Type           string
-		Keys                 map[string]json.RawMessage
-		Exportable           bool
-		AllowPlaintextBackup bool   `json:"allow_plaintext_backup"`
-		DeletionAllowed      bool   `json:"deletion_allowed"`
-		Imported             bool   `json:"imported_key"`
-		AutoRotate           period `json:"auto_rotate_period"`
-		Latest               int    `json:"latest_version"`
-		MinDecryption        int    `json:"min_decryption_version"`
-		MinEncryption        int    `json:"min_encryption_version"`
-		MinAvailable         int    `json:"min_available_version"`
-	}
-	if err := decodeData(data, &got); err != nil {
-		return nil, err
-	}
-	if got.Name != "" && got.Name != name {
-		return nil, fmt.Errorf("the answer is about the key %q", excerpt(got.Name))
-	}
-	if got.Type != keyType {
-		return nil, fmt.Errorf("the key %s is of the type %q, and %s is wanted: use another name", name, excerpt(got.Type), keyType)
-	}
-	if len(got.Keys) == 0 || len(got.Keys) > maxVersions {
-		return nil, fmt.Errorf("the answer has %d versions: 1 to %d are possible", len(got.Keys), maxVersions)
-	}
-	s := &state{settings: Settings{got.Exportable, got.AllowPlaintextBackup, got.DeletionAllowed, got.Imported, time.Duration(got.AutoRotate),
-		got.Latest, got.MinDecryption, got.MinEncryption, got.MinAvailable}}
-	for number, raw := range got.Keys {
-		if len(number) > len("2147483647") {
-			return nil, fmt.Errorf("the answer lists a version %q…", number[:10])
-		}
-		p, err := parseVersion(name+"/"+number, raw)
-		if err != nil {
-			return nil, err
-		}
-		s.versions = append(s.versions, p)
-	}
-	slices.SortFunc(s.versions, func(a, b key.Public) int { return a.ID.Version - b.ID.Version })
-	if newest := s.newest().ID.Version; newest != got.Latest {
-		return nil, fmt.Errorf("the answer has %d as latest_version, and lists versions up to %d", got.Latest, newest)
-	}
-	return s, nil
-}
-
-func parseVersion(id string, raw json.RawMessage) (key.Public, error) {
-	var got struct {
-		PublicKey string    `json:"public_key"`
-		Created   time.Time `json:"creation_time"`
-	}
-	p := key.Public{}
-	var err error
-	if p.ID, err = key.ParseID(id); err != nil {
-		return p, fmt.Errorf("the answer lists a version that is none: %w", err)
-	}
-	if err = decodeData(raw, &got); err == nil {
-		p.Key, err = key.ParsePEM([]byte(got.PublicKey))
-	}
-	if err != nil {
-		return p, fmt.Errorf("the answer's version %s: %w", p.ID, err)
-	}
-	p.Created = got.Created
-	return p, nil
-}
-
-// decodeData reads the data of an answer.
-func decodeData(data json.RawMessage, into any) error {
-	if len(data) == 0 {
-		return errors.New("the answer has no data")
-	}
-	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("the answer's data is not as Vault's: %s", excerpt(err.Error())) // which may repeat what it was
-	}
-	return nil
 }

@@ -45,6 +45,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "holdfast-trust-sync.check" -}}
+{{- if and .Values.selftest.repository (or .Values.selftest.good .Values.selftest.bad) }}
+{{- fail "selftest.repository is set: the images of the self-test are found there, and selftest.good and selftest.bad not wanted" }}
+{{- end }}
 {{- if and .Values.keys.existingConfigMap .Values.keys.existingSecret }}
 {{- fail "keys.existingConfigMap and keys.existingSecret are both set: one of them is wanted" }}
 {{- end }}
@@ -59,8 +62,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if not .Values.keys.pins }}
 {{- fail "keys.pins is empty: a list key is wanted, in PEM, as \"holdfast-trust keys pin\" prints it" }}
 {{- end }}
-{{- if and .Values.selftest.enabled (not (and .Values.selftest.good .Values.selftest.bad)) }}
-{{- fail "selftest.good and selftest.bad are wanted: images by digest. Without any, set selftest.enabled=false, and nothing shows that this cluster refuses what it must" }}
+{{- if and .Values.selftest.enabled (not .Values.selftest.repository) (not (and .Values.selftest.good .Values.selftest.bad)) }}
+{{- fail "selftest.repository is wanted, or selftest.good and selftest.bad: images by digest. Without any, set selftest.enabled=false, and nothing shows that this cluster refuses what it must" }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -53,6 +53,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if or (include "holdfast-trust.vault" . | fromJson) .Values.existingConfigMap }}true{{ end }}
 {{- end }}
 
+{{/* "true" when the service looks at what the cluster runs that it runs in. */}}
+{{- define "holdfast-trust.resignInCluster" -}}
+{{- $wanted := .Values.resign.inCluster }}
+{{- range dig "resign" "deployed" list .Values.settings }}
+{{- if get . "in-cluster" }}
+{{- $wanted = true }}
+{{- end }}
+{{- end }}
+{{- if and $wanted (ne .Values.only "keys") }}true{{ end }}
+{{- end }}
+
 {{/* The whole configuration: what the user set, and over it the addresses and paths, which are the chart's. */}}
 {{- define "holdfast-trust.settings" -}}
 {{- $etc := "/etc/holdfast-trust" }}

@@ -1,0 +1,137 @@
+//go:build e2e
+
+package argocd_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast-telemetry/holdfast/e2e/argocd"
+)
+
+// TestThePlanWithWhatLivesSaysWhatArgoCDDoesAfterChangesByHand holds plans that are made before a change, as for a pull request, against what
+// Argo CD then does: that with --live agrees, and that of git alone does not. With HOLDFAST_ARGOCD_ALL set all cases run.
+func TestThePlanWithWhatLivesSaysWhatArgoCDDoesAfterChangesByHand(t *testing.T) {
+	for _, tracking := range []argocd.Tracking{argocd.ByLabel, argocd.ByAnnotation} {
+		cases := slices.DeleteFunc(argocd.ByHandCases(), func(c argocd.Case) bool {
+			return c.Tracking != tracking || !c.Always && os.Getenv("HOLDFAST_ARGOCD_ALL") == ""
+		})
+		if len(cases) == 0 {
+			continue
+		}
+		instance := start(t, tracking)
+		plans := newPlans(t)
+		for n := range cases {
+			plans.before(&cases[n])
+		}
+		results := launch(t, instance, cases)
+		for n := range cases {
+			t.Run(cases[n].Name, func(t *testing.T) {
+				c := &cases[n]
+				t.Log(c.Title)
+				r := <-results[n]
+				if r.err != nil {
+					t.Fatal(r.err)
+				}
+				check(t, c, r.seen)
+				agree(t, c, plans.of[c.Name+"live"], r.seen.Outcome)
+				plans.differ(t, c, r.seen.Outcome)
+			})
+		}
+	}
+}
+
+// plans are those that are made before the change of each case.
+type plans struct {
+	cache string
+	mu    sync.Mutex
+	of    map[string]*planned
+}
+
+func newPlans(t *testing.T) *plans { return &plans{cache: t.TempDir(), of: make(map[string]*planned)} }
+
+// before has both plans made after the change by hand: of a branch that has what the next commit has.
+func (p *plans) before(c *argocd.Case) {
+	hand := c.ByHand
+	c.ByHand = func(ctx context.Context, i *argocd.Instance, c *argocd.Case) error {
+		if err := hand(ctx, i, c); err != nil {
+			return err
+		}
+		trees := c.Trees(i.URL)
+		branch := c.Name + "-proposed"
+		for _, tree := range trees[len(trees)-2:] {
+			if _, err := i.Commit(ctx, branch, c.Title, tree); err != nil {
+				return err
+			}
+		}
+		for name, live := range map[string][]string{"git": nil, "live": {"--live", "kubeconfig", "--kubeconfig", i.Kubeconfig()}} {
+			made, err := p.diff(ctx, i.Repository, branch, live)
+			if err != nil {
+				return err
+			}
+			p.mu.Lock()
+			p.of[c.Name+name] = made
+			p.mu.Unlock()
+		}
+		return nil
+	}
+}
+
+func (p *plans) diff(ctx context.Context, r *argocd.Repository, branch string, live []string) (*planned, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	args := append([]string{"diff", "--repo", r.Dir, "--cache", p.cache, "-o", "json", branch + "~1.." + branch}, live...)
+	cmd := exec.CommandContext(ctx, filepath.Join("..", "..", "bin", "holdfast-guard"), args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) {
+		return nil, fmt.Errorf("%s: %w: %s", cmd, err, stderr.String())
+	}
+	made := new(planned)
+	if err := json.Unmarshal(stdout.Bytes(), made); err != nil {
+		return nil, fmt.Errorf("reading the plan: %w", err)
+	}
+	return made, nil
+}
+
+// differ fails where git alone says the same: such a case holds nothing.
+func (p *plans) differ(t *testing.T, c *argocd.Case, observed argocd.Outcome) {
+	t.Helper()
+	alone, err := p.of[c.Name+"git"].outcome()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lives, err := p.of[c.Name+"live"].outcome()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var by []string
+	for k := range observed {
+		a, l := alone[k], lives[k]
+		if a == "" {
+			a = argocd.Kept
+		}
+		if l == "" {
+			l = argocd.Kept
+		}
+		if a != l {
+			by = append(by, fmt.Sprintf("%s: by git alone %s, with what lives %s", k, a, l))
+		}
+	}
+	if len(by) == 0 {
+		t.Error("git alone says the same")
+	}
+	t.Log(strings.Join(by, "\n"))
+}
