@@ -91,7 +91,7 @@ func (p *plans) before(c *argocd.Case) {
 func (p *plans) diff(ctx context.Context, r *argocd.Repository, branch string, live []string) (*planned, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	args := append([]string{"diff", "--repo", r.Dir, "--cache", p.cache, "-o", "json", branch + "~1.." + branch}, live...)
+	args := append([]string{"diff", "--repo", r.Dir, "--allow-unanalysed", "--cache", p.cache, "-o", "json", branch + "~1.." + branch}, live...)
 	cmd := exec.CommandContext(ctx, filepath.Join("..", "..", "bin", "holdfast-guard"), args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

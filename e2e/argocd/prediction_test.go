@@ -54,7 +54,7 @@ func diff(ctx context.Context, cache string, r *argocd.Repository, commits []str
 	defer cancel()
 	last := commits[len(commits)-2:]
 	cmd := exec.CommandContext(ctx, filepath.Join("..", "..", "bin", "holdfast-guard"),
-		"diff", "--repo", r.Dir, "--cache", cache, "-o", "json", last[0]+".."+last[1])
+		"diff", "--repo", r.Dir, "--allow-unanalysed", "--cache", cache, "-o", "json", last[0]+".."+last[1])
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	var exit *exec.ExitError
