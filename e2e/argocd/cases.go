@@ -5,4 +5,6 @@ package argocd
 import "slices"
 
 // Cases returns all cases. Each call returns another copy.
-func Cases() []Case { return slices.Concat(Reference(), duplicates(), readings(), owners(), order()) }
+func Cases() []Case {
+	return slices.Concat(Reference(), duplicates(), readings(), owners(), order(), steps())
+}

@@ -119,6 +119,16 @@ func clusterRole(name string) manifest {
 	return manifest{apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", name: "$P-" + name, spec: "rules: []\n"}
 }
 
+// definition is a CustomResourceDefinition of a kind that only its case has.
+func definition() manifest {
+	return manifest{apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition", name: "$P-widgets.example.org", spec: `spec:
+  group: example.org
+  scope: Namespaced
+  names: {plural: $P-widgets, singular: $P-widget, kind: Widget$P}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+`}
+}
+
 // autoscaler says only what autoscaling/v1 and v2 have both.
 func autoscaler(app, name string) manifest {
 	return manifest{apiVersion: "autoscaling/v1", kind: "HorizontalPodAutoscaler", namespace: "$P-" + app, name: name,

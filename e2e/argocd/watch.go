@@ -46,6 +46,7 @@ var watched = []resource{
 	kind("batch", "v1", "jobs", "Job"),
 	kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
 	kind("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole"),
+	kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition"),
 	kind(object.ArgoGroup, "v1alpha1", "applications", "Application"),
 	kind(object.ArgoGroup, "v1alpha1", "applicationsets", "ApplicationSet"),
 	kind(object.ArgoGroup, "v1alpha1", "appprojects", "AppProject"),

@@ -43,7 +43,7 @@ type Spec struct {
 	SyncPolicy  SyncPolicy  `json:"syncPolicy"`
 }
 
-// Source is where an Application's objects come from.
+// Source is where an Application's objects come from. Options for the tools are as they are written, for what stands there decides too.
 type Source struct {
 	RepoURL        string          `json:"repoURL"`
 	Path           string          `json:"path"`
@@ -90,7 +90,7 @@ func (s *Spec) AllSources() []Source {
 	if len(s.Sources) > 0 || s.Source == nil {
 		return s.Sources
 	}
-	return []Source{*s.Source}
+	return []Source{s.Source.normal()}
 }
 
 // Syncs says whether Argo CD syncs by itself.

@@ -33,31 +33,33 @@ const (
 // kustomizations are the names that make a folder one of Kustomize's.
 var kustomizations = []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}
 
-// ToolOf says what renders a source, as Argo CD detects it from the files of the folder. An empty tool is a source that renders nothing
-// itself: it only lends its files to another.
+// ToolOf says what renders a source: the tool that it names, and otherwise what Argo CD makes of the files of the folder. An empty tool is
+// a source that renders nothing itself: it only lends its files to another, or names several tools.
 func ToolOf(s *Source, files []tree.File) Tool {
-	switch {
-	case s.Ref != "" && s.Path == "" && s.Chart == "":
+	if s.Ref != "" && s.Path == "" && s.Chart == "" {
 		return ""
-	case len(s.Plugin) > 0 && string(s.Plugin) != "null":
-		return PluginTool
+	}
+	explicit, err := s.Explicit()
+	switch {
+	case err != nil:
+		return ""
+	case explicit != "":
+		return explicit
 	case s.Chart != "":
 		return HelmTool
 	}
 	folder := tree.Clean(s.Path)
-	var names []string
+	tool := DirectoryTool
 	for _, f := range tree.Under(files, folder) {
-		if rel := relative(f.Path, folder); !strings.Contains(rel, "/") {
-			names = append(names, rel)
+		switch rel := relative(f.Path, folder); {
+		case strings.Contains(rel, "/"):
+		case strings.HasSuffix(rel, "Chart.yaml"):
+			tool = HelmTool
+		case slices.Contains(kustomizations, rel): // of a folder that has both, the last one in the order of the names counts
+			tool = KustomizeTool
 		}
 	}
-	switch {
-	case slices.Contains(names, "Chart.yaml"):
-		return HelmTool
-	case slices.ContainsFunc(kustomizations, func(k string) bool { return slices.Contains(names, k) }):
-		return KustomizeTool
-	}
-	return DirectoryTool
+	return tool
 }
 
 func relative(file, folder string) string {

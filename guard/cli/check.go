@@ -166,6 +166,9 @@ func unanalysed(i *inventory.Inventory, s *settings.Settings) []report.Unanalyse
 			list = append(list, report.Unanalysed{Application: set.Object.Name, Why: why, Place: finding.Place{Path: set.Path, Line: set.Object.Line, Column: set.Object.Column}, Allowed: s.Allows(set.Object.Name)})
 		}
 	}
+	for _, u := range i.Unread {
+		list = append(list, report.Unanalysed{Application: u.Path, Why: u.Why, Place: finding.Place{Path: u.Path, Line: 1, Column: 1}, Allowed: s.Allows(u.Path)})
+	}
 	return list
 }
 

@@ -7,15 +7,16 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-telemetry/holdfast/guard/finding"
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
+	"github.com/holdfast-telemetry/holdfast/guard/object"
 	"github.com/holdfast-telemetry/holdfast/guard/plan"
 	"github.com/holdfast-telemetry/holdfast/guard/report"
+	"github.com/holdfast-telemetry/holdfast/guard/settings"
 	"github.com/holdfast-telemetry/holdfast/guard/tree"
 )
 
@@ -29,8 +30,12 @@ type diff struct {
 	to          string
 	full        bool
 	cacheFolder string
+	settings    string
+	approvals   string
 	limits      plan.Thresholds
-	live        liveFlags
+	// objects and percent say that the flags, and not the settings, have the limits.
+	objects, percent bool
+	live             liveFlags
 }
 
 func (a *app) diffCommand() *cobra.Command {
@@ -44,18 +49,26 @@ what BASE says: which objects Argo CD counts as its own, and what protects them.
 BASE..HEAD compares the two; BASE...HEAD compares HEAD with where it parted from BASE, as a pull request does. Without HEAD it is
 the folder as it is on the disk.
 
-Exit codes: 0 nothing of error severity; 1 findings; 2 the command line is wrong; 3 something could not be read.`,
+The settings and the approvals are those of guard.yaml in BASE, or of files outside of the repository: a change does not judge itself.
+
+Exit codes: 0 nothing of error severity stands; 1 findings; 2 the command line, the settings or the approvals are wrong; 3 something
+could not be read.`,
 		Args: arguments(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error { return d.run(cmd, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d.objects, d.percent = cmd.Flags().Changed("max-deleted"), cmd.Flags().Changed("max-deleted-percent")
+			return d.run(cmd, args[0])
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&d.repository, "repo", ".", "the repository")
 	flags.StringVarP(&d.output, "output", "o", "text", "text, json, markdown or html")
 	flags.StringVar(&d.to, "to", "", "write to this file, and the summary to the terminal")
-	flags.BoolVar(&d.full, "full", false, "with the fate of each object")
+	flags.BoolVar(&d.full, "full", false, "with each finding and the fate of each object")
 	flags.StringVar(&d.cacheFolder, "cache", "", "the folder that keeps what files have from run to run (default holdfast-guard in the user's cache folder)")
-	flags.IntVar(&d.limits.Objects, "max-deleted", 50, "how many objects a change may delete; 0 is any number")
-	flags.IntVar(&d.limits.Percent, "max-deleted-percent", 25, "how much of one Application a change may delete; 0 is all of it")
+	flags.StringVar(&d.settings, "settings", "", "settings outside of the repository (default guard.yaml of the base)")
+	flags.StringVar(&d.approvals, "approvals", "", "a file of approvals outside of the repository, beside those of the settings")
+	flags.IntVar(&d.limits.Objects, "max-deleted", settings.DefaultMaxDeleted, "how many objects a change may delete; 0 is any number")
+	flags.IntVar(&d.limits.Percent, "max-deleted-percent", settings.DefaultMaxDeletedPercent, "how much of one Application a change may delete; 0 is all of it")
 	d.live.bind(flags)
 	return cmd
 }
@@ -74,14 +87,18 @@ func (d *diff) run(cmd *cobra.Command, revisions string) error {
 		return unknown(err)
 	}
 	defer func() { _, _ = base.Close(), head.Close() }()
-	p, err := d.plan(cmd.Context(), base, head)
+	g, err := d.gate(cmd.Context(), base)
+	if err != nil {
+		return &exitError{ExitUsage, err}
+	}
+	p, err := d.plan(cmd.Context(), base, head, g)
 	if err != nil {
 		return unknown(err)
 	}
 	if err := write(p); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(p.Findings, func(f finding.Finding) bool { return f.Severity == finding.Error }) {
+	if p.Refused() {
 		return &exitError{ExitFailed, nil}
 	}
 	return nil
@@ -118,7 +135,7 @@ func (d *diff) toFile(p *report.Planned, write func(*report.Planned) error) erro
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", d.to, err)
 	}
-	return report.PlanText(d.Out, &report.Planned{Plan: p.Plan}, false)
+	return report.PlanText(d.Out, p, false)
 }
 
 // trees opens the two revisions.
@@ -146,12 +163,14 @@ func (d *diff) trees(ctx context.Context, revisions string) (base, head tree.Tre
 	return base, head, nil
 }
 
-func (d *diff) plan(ctx context.Context, base, head tree.Tree) (*report.Planned, error) {
-	cache, err := openCache(d.cacheFolder, nil)
+func (d *diff) plan(ctx context.Context, base, head tree.Tree, g *gate) (*report.Planned, error) {
+	options, err := g.settings.Inventory()
 	if err != nil {
 		return nil, err
 	}
-	options := inventory.Options{Cache: cache}
+	if options.Cache, err = openCache(d.cacheFolder, options.Keep); err != nil {
+		return nil, err
+	}
 	lives, err := d.live.read(ctx, d.In, options.Clusters)
 	if err != nil {
 		return nil, err
@@ -165,8 +184,14 @@ func (d *diff) plan(ctx context.Context, base, head tree.Tree) (*report.Planned,
 	if err != nil {
 		return nil, err
 	}
-	d.saveCache(cache)
-	p := &report.Planned{Plan: plan.Between(before, after, withLive(plan.Options{}, lives)), Live: lives != nil}
-	p.Findings = plan.Findings(p.Plan, before, after, d.limits)
+	d.saveCache(options.Cache)
+	wanted := plan.Options{Stateful: options.Keep.And(object.Stateful()), Clusters: options.Clusters}
+	p := &report.Planned{Plan: plan.Between(before, after, withLive(wanted, lives)), Live: lives != nil}
+	findings := plan.Findings(p.Plan, before, after, g.limits)
+	edits, err := g.edits(ctx, base, head, before)
+	if err != nil {
+		return nil, err
+	}
+	g.judge(p, findings, edits, time.Now())
 	return p, nil
 }

@@ -106,19 +106,30 @@ func (f *sourceFlags) parse(source string) error {
 
 func (a *app) planCommand() *cobra.Command {
 	var f sourceFlags
+	var at storeFlags
 	var kubeconfig, snap, policy, output string
 	var replace bool
 	cmd := &cobra.Command{Use: "plan", Short: "Make a plan from the last good manifests, a snapshot and the live cluster", Args: arguments(0, 0)}
 	f.add(cmd)
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "how to reach the cluster")
-	cmd.Flags().StringVar(&snap, "snapshot", "", "a snapshot, or a folder of them, of which the newest is taken")
+	cmd.Flags().StringVar(&snap, "snapshot", "", "a snapshot, or where they are, of which the newest is taken: a folder, or s3://bucket/prefix")
+	at.add(cmd)
 	cmd.Flags().StringVar(&policy, "policy", "", "a file that says what is special about this environment")
 	cmd.Flags().StringVarP(&output, "output", "o", "recovery.yaml", "the plan's file")
 	cmd.Flags().BoolVar(&replace, "replace", false, "write over a plan that is there, with its answers")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		in, err := f.inputs(cmd.Context(), snap, policy)
+		in, err := f.inputs(cmd.Context(), policy)
 		if err != nil {
 			return err
+		}
+		if snap != "" {
+			store, err := a.store(snap, &at)
+			if err != nil {
+				return &usageError{cmd, err}
+			}
+			if in.Snapshot, err = snapshot.Read(cmd.Context(), store); err != nil {
+				return unknown(err)
+			}
 		}
 		cluster, err := connect(cmd.Context(), kubeconfig)
 		if err != nil {
@@ -153,14 +164,9 @@ func (a *app) planned(p *recovery.Plan, output string) error {
 	return nil
 }
 
-func (f *sourceFlags) inputs(ctx context.Context, snap, policy string) (in recovery.Inputs, err error) {
+func (f *sourceFlags) inputs(ctx context.Context, policy string) (in recovery.Inputs, err error) {
 	if in.Manifests, err = f.read(ctx, nil); err != nil {
 		return in, err
-	}
-	if snap != "" {
-		if in.Snapshot, err = snapshot.Read(snap); err != nil {
-			return in, unknown(err)
-		}
 	}
 	if policy != "" {
 		b, err := os.ReadFile(policy)

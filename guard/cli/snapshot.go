@@ -1,11 +1,17 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
 	"os"
+	"time"
 
 	"filippo.io/age"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
@@ -15,44 +21,111 @@ import (
 
 func init() { commands = append(commands, (*app).snapshotCommand) }
 
+// snapshotFlags are how snapshots are taken.
+type snapshotFlags struct {
+	storeFlags
+	kubeconfig, passphrase, listen string
+	recipients                     []string
+	values                         bool
+	keep                           int
+	every, timeout                 time.Duration
+}
+
 func (a *app) snapshotCommand() *cobra.Command {
-	var kubeconfig, passphrase string
-	var recipients []string
-	var values bool
-	var keep int
-	cmd := &cobra.Command{Use: "snapshot FOLDER", Short: "Export what a recovery needs", Args: arguments(1, 1),
-		Long: `Export what a recovery needs into a new folder inside FOLDER: volumes with their disks, claims, sets, classes, attachments, namespaces, Argo
-CD's objects, and the names and keys of Secrets. Values of Secrets are in it only with --include-secret-values, encrypted for age
-recipients or with a passphrase. Run it from a CronJob, and keep FOLDER off the cluster.`}
-	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "how to reach the cluster")
-	cmd.Flags().IntVar(&keep, "keep", 0, "how many snapshots stay; 0 keeps all")
-	cmd.Flags().BoolVar(&values, "include-secret-values", false, "encrypt the values of Secrets into the snapshot")
-	cmd.Flags().StringSliceVar(&recipients, "recipient", nil, "who may read them: age1...")
-	cmd.Flags().StringVar(&passphrase, "passphrase-file", "", "a file with the passphrase that they are encrypted with, instead of recipients")
+	var f snapshotFlags
+	cmd := &cobra.Command{Use: "snapshot STORE", Short: "Export what a recovery needs", Args: arguments(1, 1),
+		Long: `Export what a recovery needs into a new snapshot in STORE, a folder or s3://bucket/prefix: volumes with their disks, claims, sets, classes,
+attachments, namespaces, Argo CD's objects, and the names and keys of Secrets. Values of Secrets are in it only with
+--include-secret-values, encrypted for age recipients or with a passphrase. Keep STORE off the cluster.
+
+Run it from a CronJob, or with --every for as long as it runs. Credentials of an object store are found as the tools of AWS find them:
+AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_SHARED_CREDENTIALS_FILE, or the account of the pod.`}
+	f.storeFlags.add(cmd)
+	cmd.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "how to reach the cluster")
+	cmd.Flags().IntVar(&f.keep, "keep", 0, "how many snapshots stay; 0 keeps all")
+	cmd.Flags().DurationVar(&f.every, "every", 0, "go on, and take one each time that this is over; 0 takes one and ends")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", 10*time.Minute, "how long one snapshot may take")
+	cmd.Flags().StringVar(&f.listen, "listen", "", "with --every, the `address` of /metrics, /healthz and /readyz, as :8473")
+	cmd.Flags().BoolVar(&f.values, "include-secret-values", false, "encrypt the values of Secrets into the snapshot")
+	cmd.Flags().StringSliceVar(&f.recipients, "recipient", nil, "who may read them: age1...")
+	cmd.Flags().StringVar(&f.passphrase, "passphrase-file", "", "a file with the passphrase that they are encrypted with, instead of recipients")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if keep < 0 || values != (len(recipients) > 0 || passphrase != "") {
-			return &usageError{cmd, errors.New("--include-secret-values goes with --recipient or --passphrase-file, and --keep is not negative")}
+		if err := f.check(); err != nil {
+			return &usageError{cmd, err}
 		}
-		who, err := readers(recipients, passphrase)
+		store, err := a.store(args[0], &f.storeFlags)
 		if err != nil {
-			return err
+			return &usageError{cmd, err}
 		}
-		config, err := clusterConfig(kubeconfig)
-		if err != nil {
-			return err
-		}
-		client, err := dynamic.NewForConfig(config)
-		if err != nil {
-			return err
-		}
-		path, err := snapshot.Take(cmd.Context(), client, args[0], snapshot.Options{Recipients: who, Keep: keep})
-		if path != "" {
-			a.printf("%s\n", path)
-		}
-		return err
+		return a.takeSnapshots(cmd.Context(), store, &f)
 	}
 	cmd.AddCommand(a.secretsCommand())
 	return cmd
+}
+
+func (f *snapshotFlags) check() error {
+	switch {
+	case f.keep < 0:
+		return errors.New("--keep is not negative")
+	case f.values != (len(f.recipients) > 0 || f.passphrase != ""):
+		return errors.New("--include-secret-values goes with --recipient or --passphrase-file")
+	case f.timeout <= 0 || f.every < 0 || f.every > 0 && f.every < time.Second:
+		return errors.New("--timeout is more than nothing, and --every at least a second")
+	case f.every == 0 && f.listen != "":
+		return errors.New("--listen goes with --every")
+	}
+	return nil
+}
+
+func (a *app) takeSnapshots(ctx context.Context, store snapshot.Store, f *snapshotFlags) error {
+	who, err := readers(f.recipients, f.passphrase)
+	if err != nil {
+		return err
+	}
+	config, err := clusterConfig(f.kubeconfig)
+	if err != nil {
+		return err
+	}
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	take := func(ctx context.Context) (string, error) {
+		return snapshot.Take(ctx, client, store, snapshot.Options{Recipients: who, Keep: f.keep})
+	}
+	if f.every > 0 {
+		return a.everySnapshot(ctx, store, f, take)
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	path, err := take(ctx)
+	if path != "" {
+		a.printf("%s\n", path)
+	}
+	return err
+}
+
+// everySnapshot takes snapshots until it is told to end.
+func (a *app) everySnapshot(ctx context.Context, store snapshot.Store, f *snapshotFlags, take func(context.Context) (string, error)) error {
+	r := snapshot.NewRegular(store, f.every)
+	r.Timeout, r.Take, r.Log = f.timeout, take, slog.New(slog.NewTextHandler(a.Err, nil))
+	if f.listen != "" {
+		l, err := net.Listen("tcp", f.listen)
+		if err != nil {
+			return fmt.Errorf("--listen %s: %w", f.listen, err)
+		}
+		registry := prometheus.NewRegistry()
+		r.Register(registry)
+		s := &http.Server{Handler: r.Handler(registry), ReadHeaderTimeout: 10 * time.Second}
+		go func() {
+			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				r.Log.Error("serving metrics", "error", err)
+			}
+		}()
+		defer func() { _ = s.Close() }() // nobody is left to hear of it
+	}
+	r.Run(ctx)
+	return nil
 }
 
 // readers are those who may decrypt values.
@@ -93,8 +166,10 @@ func passphraseOf(path string) (string, error) {
 }
 
 func (a *app) secretsCommand() *cobra.Command {
+	var f storeFlags
 	var identity, passphrase, namespace, name string
 	cmd := &cobra.Command{Use: "secrets SNAPSHOT", Short: "Decrypt the Secrets of a snapshot, as YAML for kubectl apply", Args: arguments(1, 1)}
+	f.add(cmd)
 	cmd.Flags().StringVar(&identity, "identity", "", "a file with age identities (AGE-SECRET-KEY-1...)")
 	cmd.Flags().StringVar(&passphrase, "passphrase-file", "", "a file with the passphrase")
 	cmd.Flags().StringVar(&namespace, "namespace", "", "only Secrets of this namespace")
@@ -107,11 +182,15 @@ func (a *app) secretsCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s, err := snapshot.Read(args[0])
+		store, err := a.store(args[0], &f)
+		if err != nil {
+			return &usageError{cmd, err}
+		}
+		s, err := snapshot.Read(cmd.Context(), store)
 		if err != nil {
 			return unknown(err)
 		}
-		all, err := s.Values(who...)
+		all, err := s.Values(cmd.Context(), who...)
 		if err != nil {
 			return err
 		}

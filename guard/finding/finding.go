@@ -73,6 +73,8 @@ type Finding struct {
 	Related []Place `json:"related,omitempty"`
 	// Loss is how many objects would be deleted because of it, where that is known.
 	Loss int `json:"loss,omitempty"`
+	// Risk is how many would be once something else changes too: of findings with equal losses, those with more come first.
+	Risk int `json:"-"`
 	// In is the object as its file has it, where it is about one.
 	In *object.Object `json:"-"`
 }
@@ -90,7 +92,7 @@ func (f *Finding) Fingerprint() string {
 // Gravest orders findings for a reader who reads one line only: errors first, and of those the ones that delete most.
 func Gravest(findings []Finding) {
 	slices.SortStableFunc(findings, func(a, b Finding) int {
-		return cmp.Or(int(b.Severity-a.Severity), b.Loss-a.Loss, cmp.Compare(a.Rule, b.Rule), tree.Compare(a.Path, b.Path), a.Line-b.Line, a.Column-b.Column, a.Key.Compare(b.Key), cmp.Compare(a.Message, b.Message))
+		return cmp.Or(int(b.Severity-a.Severity), b.Loss-a.Loss, cmp.Compare(a.Rule, b.Rule), b.Risk-a.Risk, tree.Compare(a.Path, b.Path), a.Line-b.Line, a.Column-b.Column, a.Key.Compare(b.Key), cmp.Compare(a.Message, b.Message))
 	})
 }
 

@@ -30,6 +30,8 @@ type Waiver struct {
 	// Reason says why, and Expires until when: the last day that it holds, in UTC.
 	Reason  string    `json:"reason"`
 	Expires time.Time `json:"expires"`
+	// By is who approves, where it is about a deletion.
+	By string `json:"by,omitempty"`
 	// Place is where it is written.
 	Place Place `json:"place"`
 	// In is the object whose annotation it is. It is nil for one of the settings.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/holdfast-telemetry/holdfast/guard/argo"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
@@ -18,6 +20,10 @@ func (i *Inventory) controls(ctx context.Context) error {
 		}
 		for n := range f.Objects {
 			origin := Origin{f.Path, &f.Objects[n]}
+			if !object.Control()[origin.Object.GroupKind()] {
+				continue
+			}
+			i.controlled[origin] = true
 			if err := i.control(origin); err != nil {
 				i.Refused = append(i.Refused, Refused{origin, err})
 			}
@@ -26,11 +32,37 @@ func (i *Inventory) controls(ctx context.Context) error {
 	for _, set := range i.Sets {
 		i.generate(set)
 	}
-	for _, a := range i.Applications {
+	return i.expandAll(ctx, i.Applications)
+}
+
+// expandAll finds the objects of Applications, and of those that they render, several at once.
+func (i *Inventory) expandAll(ctx context.Context, wave []*Application) error {
+	for len(wave) > 0 {
+		var wg sync.WaitGroup
+		next := make(chan *Application)
+		for range runtime.GOMAXPROCS(0) {
+			wg.Go(func() {
+				for a := range next {
+					i.expand(ctx, a)
+				}
+			})
+		}
+		for _, a := range wave {
+			if ctx.Err() != nil {
+				break
+			}
+			next <- a
+		}
+		close(next)
+		wg.Wait()
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		i.expand(a)
+		var added []*Application
+		for _, a := range wave {
+			added = append(added, i.children(a)...)
+		}
+		wave = added
 	}
 	return nil
 }
@@ -81,24 +113,36 @@ func (i *Inventory) generate(set *Set) {
 }
 
 // expand finds the objects of an Application.
-func (i *Inventory) expand(a *Application) {
+func (i *Inventory) expand(ctx context.Context, a *Application) {
 	sources := a.Spec.AllSources()
 	if len(sources) == 0 {
 		a.Broken = errors.New("it has no source")
 	}
 	for n := range sources {
-		s := &sources[n]
-		if why := i.elsewhere(s); why != "" {
-			a.Unanalysed = append(a.Unanalysed, why)
-			continue
-		}
-		switch tool := argo.ToolOf(s, i.tree.Files()); tool {
-		case "":
-		case argo.DirectoryTool:
-			i.directory(a, n, s)
-		default:
-			a.Unanalysed = append(a.Unanalysed, fmt.Sprintf("the path %s is rendered by %s", s.Path, tool))
-		}
+		i.source(ctx, a, n, &sources[n])
+	}
+}
+
+// source finds the objects of one source.
+func (i *Inventory) source(ctx context.Context, a *Application, n int, s *argo.Source) {
+	if why := i.elsewhere(s); why != "" {
+		a.Unanalysed = append(a.Unanalysed, why)
+		return
+	}
+	overridden, err := s.Overridden(i.tree, a.Metadata.Name)
+	if err == nil {
+		_, err = overridden.Explicit()
+	}
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	switch tool := argo.ToolOf(&overridden, i.tree.Files()); tool {
+	case "":
+	case argo.DirectoryTool:
+		i.directory(ctx, a, n, &overridden)
+	default:
+		i.tool(ctx, a, n, &overridden, tool)
 	}
 }
 
@@ -119,7 +163,7 @@ func (i *Inventory) elsewhere(s *argo.Source) string {
 }
 
 // directory adds the objects of a folder.
-func (i *Inventory) directory(a *Application, source int, s *argo.Source) {
+func (i *Inventory) directory(ctx context.Context, a *Application, source int, s *argo.Source) {
 	selection, err := argo.Select(s)
 	if err != nil {
 		a.Broken = err
@@ -129,7 +173,7 @@ func (i *Inventory) directory(a *Application, source int, s *argo.Source) {
 		file := i.File(f.Path)
 		switch {
 		case file == nil && !manifest(f.Path):
-			a.Unanalysed = append(a.Unanalysed, fmt.Sprintf("%s is evaluated by Argo CD", f.Path))
+			i.jsonnet(ctx, a, source, s, f.Path)
 		case file == nil || file.Skipped:
 		case file.Bad != nil:
 			if file.Bad.Manifest {
@@ -172,6 +216,6 @@ func (t *Target) Hook() bool {
 // Expand reads what an Application would own if it were defined like that in this tree.
 func (i *Inventory) Expand(definition *Application) *Application {
 	a := &Application{Application: definition.Application, Origin: definition.Origin, Set: definition.Set}
-	i.expand(a)
+	i.expand(context.Background(), a) // the engine has limits of its own
 	return a
 }

@@ -1,8 +1,9 @@
 // Package inventory reads a whole tree as Argo CD would: its Applications, the objects that each of them owns, and where everything is
 // written.
 //
-// What cannot be known from the tree alone (remote charts, plugins, generators that ask a cluster) is listed as not analysed, never left
-// out in silence. It does not judge: rules and plans do.
+// Sources of jsonnet, Kustomize and Helm are rendered, and Applications that they render are Applications of the tree too. What cannot be
+// known from the tree alone (remote charts, plugins, generators that ask a cluster) is listed as not analysed, never left out in silence. It
+// does not judge: rules and plans do.
 package inventory
 
 import (
@@ -15,6 +16,7 @@ import (
 	"sync"
 
 	"github.com/holdfast-telemetry/holdfast/guard/argo"
+	"github.com/holdfast-telemetry/holdfast/guard/engine"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
 	"github.com/holdfast-telemetry/holdfast/guard/tree"
 )
@@ -33,6 +35,11 @@ type Options struct {
 	Clusters map[string]string
 	// Cache keeps what was read, by the hash of the content. It may be nil.
 	Cache Cache
+	// Engine renders jsonnet, Kustomize and Helm; where it is nil, the one of the process does.
+	Engine *engine.Engine
+	// KubeVersion and APIVersions are what charts are told of the cluster. Argo CD asks the cluster; without them it is a bare Kubernetes.
+	KubeVersion string
+	APIVersions []string
 }
 
 // Cache keeps what files have. Both methods are called by several goroutines.
@@ -49,7 +56,7 @@ type File struct {
 	*object.File
 }
 
-// Origin is where an object is written.
+// Origin is where an object is written; of one that was rendered, the template, the jsonnet file or the kustomization that it comes from.
 type Origin struct {
 	Path   string
 	Object *object.Object
@@ -82,6 +89,9 @@ type Application struct {
 	Broken error
 	// Unanalysed says of which sources the objects are not known, and why.
 	Unanalysed []string
+
+	within  *Application // that renders it
+	nesting int
 }
 
 // Key is the Application's own.
@@ -101,12 +111,21 @@ type Inventory struct {
 	Projects     []*Project
 	// Refused are those that do not have the fields that Argo CD's resources have: the API server refuses them.
 	Refused []Refused
+	// Unread are folders of Helm or Kustomize with resources of Argo CD that no Application of the tree reads.
+	Unread  []Unread
 	Scopes  object.Scopes
 	Options Options
 
-	tree  tree.Tree
-	index map[string]int // of Files, by path
-	tools map[string]bool
+	tree       tree.Tree
+	index      map[string]int // of Files, by path
+	tools      map[string]bool
+	controlled map[Origin]bool         // of which the definition was read
+	same       map[Origin]*Application // that an Application renders again
+	parsed     *parsed
+
+	mu        sync.Mutex // of what several Applications note at once
+	documents map[*object.Object]*document
+	used      map[string]bool // files that something was rendered from
 }
 
 // Set is an ApplicationSet of the tree.
@@ -136,7 +155,12 @@ type Project struct {
 // Load reads a tree. The tree stays open while the inventory is used.
 func Load(ctx context.Context, t tree.Tree, o Options) (*Inventory, error) {
 	o.Keep = object.Control().And(object.Stateful()).And(o.Keep)
-	i := &Inventory{Name: t.Name(), Options: o, tree: t, tools: argo.Tools(t.Files()), index: make(map[string]int)}
+	i := &Inventory{Name: t.Name(), Options: o, tree: t, tools: argo.Tools(t.Files()), index: make(map[string]int), parsed: new(parsed)}
+	i.controlled, i.same = make(map[Origin]bool), make(map[Origin]*Application)
+	i.documents, i.used = make(map[*object.Object]*document), make(map[string]bool)
+	if m, ok := o.Cache.(sharing); ok {
+		i.parsed = m.sharedParsed()
+	}
 	if err := i.read(ctx); err != nil {
 		return nil, err
 	}
@@ -145,7 +169,7 @@ func Load(ctx context.Context, t tree.Tree, o Options) (*Inventory, error) {
 		return nil, err
 	}
 	i.parents()
-	return i, nil
+	return i, i.unread()
 }
 
 // File returns a file of the inventory, nil where there is none of that path.
@@ -270,6 +294,9 @@ func (i *Inventory) parents() {
 	for _, a := range i.Applications {
 		byOrigin[a.Origin] = append(byOrigin[a.Origin], a)
 	}
+	for origin, a := range i.same {
+		byOrigin[origin] = append(byOrigin[origin], a)
+	}
 	for _, a := range i.Applications {
 		for _, target := range a.Targets {
 			for _, child := range byOrigin[target.Origin] {
@@ -286,20 +313,29 @@ func (i *Inventory) Body(o Origin) (map[string]any, error) {
 	if o.Object.Body != nil {
 		return o.Object.Body, nil
 	}
+	i.mu.Lock()
+	d := i.documents[o.Object]
+	i.mu.Unlock()
+	if d != nil {
+		return bodyOf(o, d.name, d.data)
+	}
 	f := i.File(o.Path)
 	if f == nil {
 		return nil, fmt.Errorf("%s is no file of %s", o.Path, i.Name)
 	}
-	all := i.tree.Files()
-	n, ok := slices.BinarySearchFunc(all, o.Path, func(f tree.File, p string) int { return tree.Compare(f.Path, p) })
+	of, ok := tree.Find(i.tree.Files(), o.Path)
 	if !ok {
 		return nil, fmt.Errorf("%s is no file of %s", o.Path, i.Name)
 	}
-	data, err := i.tree.Read(all[n])
+	data, err := i.tree.Read(of)
 	if err != nil {
 		return nil, err
 	}
-	for _, found := range object.Read(o.Path, data, object.Kinds{o.Object.GroupKind(): true}).Objects {
+	return bodyOf(o, o.Path, data)
+}
+
+func bodyOf(o Origin, name string, data []byte) (map[string]any, error) {
+	for _, found := range object.Read(name, data, object.Kinds{o.Object.GroupKind(): true}).Objects {
 		if found.Document == o.Object.Document && found.Item == o.Object.Item {
 			return found.Body, nil
 		}

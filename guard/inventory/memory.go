@@ -7,7 +7,10 @@ import (
 )
 
 // Memory is a cache for two inventories of one process: what both revisions have is read once, and is there once.
-type Memory struct{ files sync.Map }
+type Memory struct {
+	files    sync.Map
+	rendered parsed
+}
 
 // NewMemory returns an empty one.
 func NewMemory() *Memory { return new(Memory) }
@@ -21,3 +24,5 @@ func (m *Memory) Get(name, hash string) *object.File {
 
 // Put keeps what a content has.
 func (m *Memory) Put(name, hash string, f *object.File) { m.files.Store(name+" "+hash, f) }
+
+func (m *Memory) sharedParsed() *parsed { return &m.rendered }

@@ -54,7 +54,7 @@ func TestAnExportSaysWhatApplicationsOwnAndNotWhatProtectsIt(t *testing.T) {
 		base, head map[string]string
 		want       map[string]string
 	}{
-		"it is as git has it": {export1(""), base, noSet, map[string]string{"StatefulSet db": "deleted: its Application does not have it any more, and prunes"}},
+		"it is as git has it":     {export1(""), base, noSet, map[string]string{"StatefulSet db": "deleted: its Application does not have it any more, and prunes"}},
 		"the protection is git's": {export1(""), protected, noSet, map[string]string{"StatefulSet db": "kept: Prune=false was live before"}},
 		"the object has not been made": {
 			strings.Replace(export1(""), resource1("apps", "StatefulSet", "db", ""), resource1("apps", "StatefulSet", "db", ", health: {status: Missing}"), 1), base, noSet,

@@ -109,12 +109,12 @@ func claimsOf(set *object.Object) []string {
 	return names
 }
 
-// wanted finds the objects that are deleted and that an Application, the same or another, has in the head.
+// wanted finds the objects that are deleted, or lose their Application, and that an Application, the same or another, has in the head.
 func (s *simulation) wanted() {
 	lost := make(map[live]bool)
 	for _, o := range s.outcomes {
 		for at, e := range o.effects {
-			if e.Fate.Lost() {
+			if e.Fate.Lost() || e.Fate == Orphaned {
 				lost[at] = true
 			}
 		}
@@ -124,14 +124,16 @@ func (s *simulation) wanted() {
 	}
 	wanting := make(map[live][]object.Key)
 	for _, key := range sortedKeys(s.outcomes) {
-		if after := s.outcomes[key].after; after != nil {
-			s.wants(after, lost, wanting)
+		if o := s.outcomes[key]; o.after != nil && o.frozen == "" && o.after.Spec.SyncPolicy.Syncs() {
+			s.wants(o.after, lost, wanting)
 		}
 	}
 	for key, o := range s.outcomes {
 		for at, e := range o.effects {
 			if e.Fate == Deleted && len(wanting[at]) > 0 {
 				o.effects[at] = again(e, key, o, wanting[at])
+			} else if e.Fate == Orphaned {
+				o.effects[at] = adopted(e, key, wanting[at])
 			}
 		}
 	}
@@ -159,5 +161,17 @@ func again(e Effect, owner object.Key, o *outcome, wanting []object.Key) Effect 
 	}
 	e.Fate = AtRisk
 	e.Why += fmt.Sprintf("; %s has it now, and it is deleted where that comes second", by)
+	return e
+}
+
+// adopted is the effect on an object that its Application leaves, and that others may want.
+func adopted(e Effect, owner object.Key, wanting []object.Key) Effect {
+	for _, other := range wanting {
+		if other != owner {
+			e.Fate = Kept
+			e.Why += "; " + other.Name + " has it now"
+			break
+		}
+	}
 	return e
 }

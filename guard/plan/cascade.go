@@ -17,8 +17,11 @@ type cascade struct {
 
 // cascade computes what becomes of the objects of an Application that is deleted, by what is live.
 func (s *simulation) cascade(o *outcome) {
-	c := cascade{simulation: s, of: o, whole: min(o.fate, Deleted), destination: s.base.destination(o.base.Application, s.options.Clusters),
+	c := cascade{simulation: s, of: o, whole: o.fate, destination: s.base.destination(o.base.Application, s.options.Clusters),
 		before: s.base.project(o.base.Application), after: s.head.project(o.base.Application)}
+	if c.whole == Recreated {
+		c.whole = Deleted // what its new definition does not have is not made again
+	}
 	standing := o.base.Standing()
 	for _, t := range standing {
 		if o.base.Cascades() && argo.DeleteProtection(t.Object.Annotations) == argo.Confirmed {
@@ -61,7 +64,7 @@ func (c *cascade) fate(key object.Key, t inventory.Target) (Fate, string) {
 	case !c.of.base.Cascades():
 		return Orphaned, name + " is deleted, and has no finalizer that deletes what it owns"
 	case isDefinition(key):
-		return Orphaned, name + " is deleted, and Argo CD deletes no CustomResourceDefinitions"
+		return Kept, "Argo CD tracks no CustomResourceDefinitions, and deletes none"
 	case argo.DeleteProtection(t.Object.Annotations) == argo.Kept:
 		return Orphaned, name + " is deleted, and Delete=false was live before"
 	case !c.base.permits(c.before, key, c.destination):

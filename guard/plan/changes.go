@@ -87,8 +87,8 @@ func (s *simulation) updated(was, is inventory.Target) bool {
 	if !known {
 		return true
 	}
-	a, b := s.base.File(was.Path), s.head.File(is.Path)
-	if a == nil || b == nil || a.Hash == b.Hash && was.Object.Document == is.Object.Document && was.Object.Item == is.Object.Item {
+	a, b := s.base.Digest(was.Origin), s.head.Digest(is.Origin)
+	if a == "" || b == "" || a == b && was.Object.Document == is.Object.Document && was.Object.Item == is.Object.Item {
 		return false
 	}
 	x, errX := s.base.Body(was.Origin)

@@ -34,10 +34,16 @@ var Rules = []Rule{
 	{"HG108", "crd-removed", finding.Error, "Argo CD keeps a CustomResourceDefinition that leaves git, other tools do not, and with it all objects of its kind go.", "keep the definition in git"},
 	{"HG109", "generator-shrink", finding.Error, "An Application that a set does not generate any more is deleted, with what it owns.", "set preserveResourcesOnDeletion first"},
 	{"HG110", "unanalysed-source", finding.Warning, "What cannot be read cannot be planned: deletions there are not seen.", "render it into the repository"},
+	{"HG111", "settings-weakened", finding.Error, "A change that judges itself by its own settings can let anything pass. It is judged by those of the base; an edit alone is a warning.", "make the edit a change of its own"},
+	{"HG112", "rendering-fails", finding.Error, "An Application that Argo CD cannot render deletes nothing until it can again; what is gone by then goes without being seen.", "correct the file"},
 }
 
-func ruleOf(id string) *Rule {
-	return &Rules[slices.IndexFunc(Rules, func(r Rule) bool { return r.ID == id })]
+// RuleOf returns the rule with that id, nil where there is none.
+func RuleOf(id string) *Rule {
+	if n := slices.IndexFunc(Rules, func(r Rule) bool { return r.ID == id }); n >= 0 {
+		return &Rules[n]
+	}
+	return nil
 }
 
 // Thresholds bound how much a change may delete.
@@ -53,6 +59,7 @@ func Findings(p *Plan, base, head *inventory.Inventory, limits Thresholds) []fin
 		j.change(&p.Changes[i])
 	}
 	j.protections()
+	j.broken()
 	j.count()
 	return j.findings
 }
@@ -66,7 +73,7 @@ type judge struct {
 }
 
 func (j *judge) add(id string, at finding.Place, key object.Key, application, format string, args ...any) {
-	r := ruleOf(id)
+	r := RuleOf(id)
 	j.findings = append(j.findings, finding.Finding{Rule: id, Severity: r.Severity, Message: fmt.Sprintf(format, args...), Fix: r.Fix, Place: at, Key: key, Application: application})
 }
 
@@ -227,63 +234,4 @@ func (j *judge) protection(application string, key object.Key, was *object.Objec
 			j.add("HG104", at, key, application, "%s does not retain volumes any more (%s)", key, strings.Join(f, "."))
 		}
 	}
-}
-
-// Losses says in a clause what an Application loses, and why; it is empty where it loses nothing.
-func Losses(c *Change) string {
-	var parts []string
-	var why string
-	for _, f := range []struct {
-		fate Fate
-		verb string
-	}{{Deleted, "deletes"}, {Recreated, "deletes and makes again"}, {AtRisk, "may delete"}, {Held, "deletes, once approved,"}, {Orphaned, "leaves without an owner"}, {Unknown, "may delete (not analysed)"}} {
-		if text, reason := some(c, f.fate); text != "" {
-			parts = append(parts, f.verb+" "+text)
-			if why == "" {
-				why = reason
-			}
-		}
-	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return strings.Join(parts, "; ") + ": " + why
-}
-
-// named is how many objects a sentence names.
-const named = 3
-
-// some names the first objects of a fate, and counts them.
-func some(c *Change, f Fate) (text, why string) {
-	var names []string
-	count, stateful := 0, 0
-	for _, e := range c.Effects {
-		if e.Fate != f || e.Hook && !e.Stateful {
-			continue
-		}
-		if count++; e.Stateful {
-			stateful++
-		}
-		if why == "" {
-			why = e.Why
-		}
-		if len(names) < named {
-			names = append(names, e.Key.String())
-		}
-	}
-	if count == 0 {
-		return "", ""
-	}
-	text = fmt.Sprintf("%d objects", count)
-	if count == 1 {
-		text = "1 object"
-	}
-	if stateful > 0 {
-		text += fmt.Sprintf(", %d of them stateful", stateful)
-	}
-	text += " (" + strings.Join(names, ", ")
-	if count > len(names) {
-		text += ", …"
-	}
-	return text + ")", why
 }

@@ -163,6 +163,11 @@ func Between(base, head *inventory.Inventory, o Options) *Plan {
 	for _, u := range unanalysed(s.base, s.head) {
 		p.Unanalysed = append(p.Unanalysed, fmt.Sprintf("%s: %s", u.key, u.why))
 	}
+	for _, u := range slices.Concat(base.Unread, head.Unread) {
+		p.Unanalysed = append(p.Unanalysed, u.Why)
+	}
+	slices.Sort(p.Unanalysed)
+	p.Unanalysed = slices.Compact(p.Unanalysed)
 	return p
 }
 

@@ -45,8 +45,8 @@ func (p *pruning) fate(key object.Key, t inventory.Target) (Fate, string) {
 		return Kept, "Argo CD does not prune CustomResourceDefinitions"
 	case p.hold == Kept:
 		return Kept, p.why
-	case p.becomesHook(key) && automated.Syncs():
-		return AtRisk, "it becomes a hook: it is pruned, or deleted before the hook is made, in an order that nothing fixes"
+	case p.becomesHook(key) && p.triggered:
+		return p.hooked(key, t)
 	case argo.PruneProtection(t.Object.Annotations) == argo.Kept:
 		return Kept, "Prune=false" + wasLive
 	case len(p.to.Unanalysed) > 0 && p.hold < Held:
@@ -74,6 +74,17 @@ func (p *pruning) fate(key object.Key, t inventory.Target) (Fate, string) {
 func (p *pruning) becomesHook(key object.Key) bool {
 	t, ok := p.after[key]
 	return ok && t.Hook() && argo.HookRunOf(t.Object.Annotations).Made
+}
+
+// hooked computes what becomes of an object that becomes a hook: what protects from pruning does not keep the hook from taking its place.
+func (p *pruning) hooked(key object.Key, t inventory.Target) (Fate, string) {
+	switch {
+	case p.to.Spec.SyncPolicy.Prunes() && argo.PruneProtection(t.Object.Annotations) != argo.Kept:
+		return AtRisk, "it becomes a hook: it is pruned, and the hook is made before or after that"
+	case argo.HookRunOf(p.after[key].Object.Annotations).Replaced:
+		return Recreated, "it becomes a hook, which is deleted before it is made"
+	}
+	return Kept, "it becomes a hook, and is not pruned"
 }
 
 // cause says what brings a pruning about.

@@ -168,11 +168,11 @@ func (s *simulation) ownOfSet(key object.Key, before, heads []*inventory.Applica
 	for _, parent := range parentKeys(before) {
 		if p := s.outcome(parent); !p.running {
 			if e, ok := p.effects[live{argo.Server, set}]; ok && e.Fate > Kept {
-				return e.Fate, fmt.Sprintf("the ApplicationSet %s, which generates it, goes: %s", b.Set, e.Why)
+				return s.remade(e.Fate, heads), fmt.Sprintf("the ApplicationSet %s, which generates it, goes: %s", b.Set, e.Why)
 			}
 		}
 	}
-	if len(heads) > 0 {
+	if slices.ContainsFunc(heads, func(h *inventory.Application) bool { return h.Set == b.Set }) {
 		return Untouched, ""
 	}
 	switch h := s.head.sets[set]; {
@@ -184,7 +184,15 @@ func (s *simulation) ownOfSet(key object.Key, before, heads []*inventory.Applica
 	case h.KeepsApplications():
 		return Kept, fmt.Sprintf("the ApplicationSet %s does not generate it any more, and does not delete Applications", b.Set)
 	}
-	return Deleted, fmt.Sprintf("the ApplicationSet %s does not generate it any more", b.Set)
+	return s.remade(Deleted, heads), fmt.Sprintf("the ApplicationSet %s does not generate it any more", b.Set)
+}
+
+// remade is the fate of an Application that goes with what generates it, where something else defines it now.
+func (s *simulation) remade(f Fate, heads []*inventory.Application) Fate {
+	if f == Deleted && len(heads) > 0 && s.parentsFrozen(heads) == "" {
+		return Recreated
+	}
+	return f
 }
 
 // cluster returns where an Application's objects are.

@@ -110,7 +110,7 @@ func (r *Run) export(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := snapshot.Take(ctx, r.Cluster.client, filepath.Dir(path), snapshot.Options{Name: filepath.Base(path)})
+	_, err := snapshot.Take(ctx, r.Cluster.client, snapshot.Folder(filepath.Dir(path)), snapshot.Options{Name: filepath.Base(path)})
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}

@@ -56,7 +56,7 @@ func (r *Run) look(ctx context.Context, s *Step) (observation, error) {
 	case Quiet:
 		return r.lookQuiet(ctx, s)
 	case Export:
-		if _, err := snapshot.Read(r.exportPath()); err == nil {
+		if _, err := snapshot.Read(ctx, snapshot.Folder(r.exportPath())); err == nil {
 			return observation{}, nil
 		}
 		return act("take a snapshot into %s", r.exportPath()), nil

@@ -1,14 +1,8 @@
 package report
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/holdfast-telemetry/holdfast/guard/plan"
 )
-
-// maxUnknown bounds how many of the things that could not be found out a summary names.
-const maxUnknown = 10
 
 // basis says in brackets what an effect is taken from, where a plan was made with what lives.
 func basis(e plan.Effect) string {
@@ -22,17 +16,3 @@ func basis(e plan.Effect) string {
 	}
 	return ""
 }
-
-// writeUnknown says what of the clusters could not be found out.
-func writeUnknown(b *strings.Builder, p *Planned, prefix string, clean func(string) string) {
-	for n, text := range p.Unknown {
-		if n == maxUnknown {
-			fmt.Fprintf(b, "%snot known: %d more\n", prefix, len(p.Unknown)-maxUnknown)
-			return
-		}
-		fmt.Fprintf(b, "%snot known: %s\n", prefix, clean(text))
-	}
-}
-
-// asItIs leaves a text as it is.
-func asItIs(text string) string { return text }

@@ -3,10 +3,12 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/holdfast-telemetry/holdfast/guard/finding"
+	"github.com/holdfast-telemetry/holdfast/guard/object"
 )
 
 // colours of a terminal.
@@ -40,7 +42,7 @@ func (c *Check) Text(w io.Writer, colour bool) error {
 	t := &text{writer{Writer: w}, colour}
 	if len(c.Findings) > 0 {
 		f := &c.Findings[0]
-		t.printf("%s %s: %s\n", t.paint(colourOf[f.Severity]+bold, strings.ToUpper(f.Severity.String())), f.Rule, t.paint(bold, clean(f.Message)))
+		t.printf("%s %s: %s\n", t.paint(colourOf[f.Severity]+bold, strings.ToUpper(f.Severity.String())), f.Rule, t.paint(bold, clean(headline(c.Findings))))
 	}
 	for _, group := range byFile(c.Findings) {
 		t.printf("\n%s\n", t.paint(bold, clean(group[0].Path)))
@@ -51,6 +53,26 @@ func (c *Check) Text(w io.Writer, colour bool) error {
 	}
 	t.after(c)
 	return t.err
+}
+
+// headline is the gravest finding in a sentence, with what else its rule finds of the same Application: of one that lost many files no
+// single file says so.
+func headline(findings []finding.Finding) string {
+	first := &findings[0]
+	if first.Application == "" || first.Key == (object.Key{}) {
+		return first.Message
+	}
+	var keys []object.Key
+	for n := range findings {
+		f := &findings[n]
+		if f.Rule == first.Rule && f.Severity == first.Severity && f.Application == first.Application && f.Key != first.Key && !slices.Contains(keys, f.Key) {
+			keys = append(keys, f.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return first.Message
+	}
+	return fmt.Sprintf("%s (and of %s it is the same with %s more: %s)", first.Message, first.Application, Counted(len(keys), "object"), object.Listing(keys, 4))
 }
 
 // byFile groups findings by their files; the files are in the order of their gravest finding, and so is each group.

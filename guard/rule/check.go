@@ -23,7 +23,7 @@ type check struct {
 	err      error // that ends the check
 
 	conventions []convention
-	instances   *pattern // nil where there is one instance
+	instances   *tree.Pattern // nil where there is one instance
 	quorum      []glob.Glob
 	kinds       map[object.Kind]bool // that hold state
 
@@ -48,7 +48,7 @@ type check struct {
 // convention is a compiled Convention.
 type convention struct {
 	Convention
-	path *pattern
+	path *tree.Pattern
 }
 
 // home is a folder that follows a convention.
@@ -80,7 +80,7 @@ func newCheck(i *inventory.Inventory, config *Config) (*check, error) {
 		projects: make(map[object.Key][]*inventory.Project), folders: make(map[string]home), expected: make(map[string]home),
 		byOrigin: make(map[*object.Object][]*inventory.Application), kinds: make(map[object.Kind]bool), clusterNames: make(map[string]bool), projectNames: make(map[string]bool), looks: make(map[string]bool), services: make(map[*inventory.Application]map[object.Key]inventory.Origin)}
 	for _, convention_ := range config.Conventions {
-		p, err := parsePattern(tree.Clean(convention_.Path), false)
+		p, err := tree.ParsePattern(tree.Clean(convention_.Path), false)
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +88,7 @@ func newCheck(i *inventory.Inventory, config *Config) (*check, error) {
 	}
 	if config.Instance != "" {
 		var err error
-		if c.instances, err = parsePattern(tree.Clean(config.Instance), true); err != nil {
+		if c.instances, err = tree.ParsePattern(tree.Clean(config.Instance), true); err != nil {
 			return nil, err
 		}
 	}
@@ -144,8 +144,8 @@ func (c *check) indexFolders() {
 		if p, ok := c.conventional(folder); ok {
 			c.folders[folder] = p
 			c.clusterNames[p.parts["cluster"]] = true
-			c.projectNames[fill(p.by.Project, p.parts)] = true
-			if name := fill(p.by.Application, p.parts); name != "" {
+			c.projectNames[tree.Fill(p.by.Project, p.parts)] = true
+			if name := tree.Fill(p.by.Application, p.parts); name != "" {
 				c.expected[name] = p
 			}
 		}
@@ -155,7 +155,7 @@ func (c *check) indexFolders() {
 // conventional returns the convention that a folder follows.
 func (c *check) conventional(folder string) (home, bool) {
 	for n := range c.conventions {
-		if parts := c.conventions[n].path.of(folder); parts != nil {
+		if parts := c.conventions[n].path.Of(folder); parts != nil {
 			return home{folder, parts, &c.conventions[n]}, true
 		}
 	}
@@ -219,8 +219,7 @@ func (c *check) instance(path string) string {
 	if c.instances == nil {
 		return ""
 	}
-	m := c.instances.match.FindString(path)
-	return m + "|"
+	return c.instances.Prefix(path) + "|"
 }
 
 // cluster names the cluster of an Application's destination. What is in the cluster of Argo CD itself is in that of its instance.

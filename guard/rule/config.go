@@ -2,11 +2,10 @@ package rule
 
 import (
 	"fmt"
-	"regexp"
-	"strings"
 
 	"github.com/holdfast-telemetry/holdfast/guard/finding"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
+	"github.com/holdfast-telemetry/holdfast/guard/tree"
 )
 
 // Config is what a repository says about itself.
@@ -85,80 +84,25 @@ func DatabaseKinds() []object.Kind {
 	}
 }
 
-var part = regexp.MustCompile(`\(([a-z][a-z0-9-]*)\)`)
-
-// pattern is a path with parts in brackets.
-type pattern struct {
-	text  string
-	match *regexp.Regexp
-	parts []string
-}
-
-// parsePattern reads "env/(cluster)/(app)/yml". With prefix, more may follow it.
-func parsePattern(text string, prefix bool) (*pattern, error) {
-	p := &pattern{text: text}
-	var b strings.Builder
-	b.WriteByte('^')
-	at := 0
-	for _, m := range part.FindAllStringSubmatchIndex(text, -1) {
-		b.WriteString(regexp.QuoteMeta(text[at:m[0]]))
-		b.WriteString(`([^/]+)`)
-		p.parts = append(p.parts, text[m[2]:m[3]])
-		at = m[1]
-	}
-	if strings.ContainsAny(part.ReplaceAllString(text, ""), "()") {
-		return nil, fmt.Errorf("%q has a bracket that is no part such as (app)", text)
-	}
-	b.WriteString(regexp.QuoteMeta(text[at:]))
-	if prefix {
-		b.WriteString(`(?:/|$)`)
-	} else {
-		b.WriteByte('$')
-	}
-	p.match = regexp.MustCompile(b.String())
-	return p, nil
-}
-
-// of returns the parts of a path, nil where it does not match. A part that stands twice must be the same twice.
-func (p *pattern) of(path string) map[string]string {
-	m := p.match.FindStringSubmatch(path)
-	if m == nil {
-		return nil
-	}
-	parts := make(map[string]string, len(p.parts))
-	for n, name := range p.parts {
-		if before, ok := parts[name]; ok && before != m[n+1] {
-			return nil
-		}
-		parts[name] = m[n+1]
-	}
-	return parts
-}
-
-// fill puts parts into a text.
-func fill(text string, parts map[string]string) string {
-	return part.ReplaceAllStringFunc(text, func(p string) string { return parts[p[1:len(p)-1]] })
-}
-
 // Check says whether the settings can be used.
 func (c *Config) Check() error {
 	for n, convention := range c.Conventions {
-		p, err := parsePattern(convention.Path, false)
+		p, err := tree.ParsePattern(convention.Path, false)
 		if err != nil {
 			return fmt.Errorf("conventions[%d].path: %w", n, err)
 		}
 		known := make(map[string]string)
-		for _, name := range p.parts {
+		for _, name := range p.Parts() {
 			known[name] = "x"
 		}
 		for _, text := range []string{convention.Application, convention.Project, convention.Namespace} {
-			for _, m := range part.FindAllStringSubmatch(text, -1) {
-				if known[m[1]] == "" {
-					return fmt.Errorf("conventions[%d]: %q has the part (%s), which the path %q does not have", n, text, m[1], convention.Path)
+			for _, name := range tree.PartsOf(text) {
+				if known[name] == "" {
+					return fmt.Errorf("conventions[%d]: %q has the part (%s), which the path %q does not have", n, text, name, convention.Path)
 				}
 			}
 		}
 	}
-	_, err := parsePattern(c.Instance, true)
+	_, err := tree.ParsePattern(c.Instance, true)
 	return err
 }

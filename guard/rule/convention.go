@@ -76,7 +76,7 @@ func specField(a *inventory.Application, steps ...string) []string {
 // proper says whether an Application is named after one of the folders that it reads.
 func (c *check) proper(a *inventory.Application) bool {
 	for _, s := range a.Spec.AllSources() {
-		if home, ok := c.conventional(clean(s.Path)); ok && fill(home.by.Application, home.parts) == a.Metadata.Name {
+		if home, ok := c.conventional(clean(s.Path)); ok && tree.Fill(home.by.Application, home.parts) == a.Metadata.Name {
 			return true
 		}
 	}
@@ -94,7 +94,7 @@ func namesAndPaths(p *pass) {
 			p.misplaced(a)
 			continue
 		}
-		if want := fill(home.by.Application, home.parts); want != "" && want != a.Metadata.Name {
+		if want := tree.Fill(home.by.Application, home.parts); want != "" && want != a.Metadata.Name {
 			p.misnamed(a, home, n, want)
 			continue
 		}
@@ -144,7 +144,7 @@ func (p *pass) misdirected(a *inventory.Application, h home) {
 			p.find(a.Origin, specField(a, "destination", "server"), "%s/%s reads %s, and deploys it to %s, which is not the server of %s", a.Metadata.Namespace, a.Metadata.Name, h.folder, d.Server, want)
 		}
 	}
-	if want := fill(h.by.Namespace, h.parts); want != "" && want != d.Namespace {
+	if want := tree.Fill(h.by.Namespace, h.parts); want != "" && want != d.Namespace {
 		p.find(a.Origin, specField(a, "destination", "namespace"), "%s/%s reads %s, and deploys it to the namespace %q: the convention says %s", a.Metadata.Namespace, a.Metadata.Name, h.folder, d.Namespace, want)
 	}
 }
@@ -174,8 +174,8 @@ func projects(p *pass) {
 			if parent(a) {
 				p.lower(f, finding.Warning)
 			}
-		case n >= 0 && !parent(a) && name != fill(home.by.Project, home.parts) && home.by.Project != "" && p.belongs(name, a, names):
-			p.find(a.Origin, field, "%s is in the project %s, which is another Application's: its own is %s", id, name, fill(home.by.Project, home.parts))
+		case n >= 0 && !parent(a) && name != tree.Fill(home.by.Project, home.parts) && home.by.Project != "" && p.belongs(name, a, names):
+			p.find(a.Origin, field, "%s is in the project %s, which is another Application's: its own is %s", id, name, tree.Fill(home.by.Project, home.parts))
 		case len(p.Projects) > 0 && !p.defined(a):
 			p.find(a.Origin, field, "%s is in the project %s, which nothing here defines", id, name)
 		}

@@ -66,6 +66,9 @@ func duplicateControl(p *pass) {
 		}
 		f := p.find(last.Origin, way("metadata", "name"), "%s is defined %s; %s, %s, %s", named(d), times(len(defined)), first, last.Origin, what)
 		f.Key, f.Loss = d.Key, loss
+		if now := p.application(last); now != nil {
+			f.Risk = len(now.Targets)
+		}
 		for _, o := range defined[:len(defined)-1] {
 			f.Related = append(f.Related, place(o.Origin))
 		}
@@ -205,20 +208,15 @@ func (p *pass) everything(a *inventory.Application, lost, held []inventory.Targe
 	} else {
 		fmt.Fprintf(&b, "%d of the %s of %s (", len(lost), count(len(a.Targets), "object"), p.called(a))
 	}
-	names := make([]string, 0, 3)
-	for _, t := range held {
-		if names = append(names, t.Key.String()); len(names) == 3 {
-			break
-		}
-	}
-	if len(names) > 0 {
+	if len(held) > 0 {
 		if len(lost) == len(a.Targets) {
 			b.WriteString(", ")
 		}
-		b.WriteString("among them " + strings.Join(names, ", "))
-		if more := len(held) - len(names); more > 0 {
-			fmt.Fprintf(&b, " and %d more that hold state", more)
+		keys := make([]object.Key, 0, len(held))
+		for _, t := range held {
+			keys = append(keys, t.Key)
 		}
+		b.WriteString("among them " + object.Listing(keys, 4))
 	} else if len(lost) != len(a.Targets) {
 		b.WriteString("none of them holds state")
 	}

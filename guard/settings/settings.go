@@ -1,7 +1,8 @@
 // Package settings reads guard.yaml: what a repository says about itself, so that rules and plans need not guess. It is read whole and
 // checked whole; a field that is not known is an error with its line and the one that was most likely meant.
 //
-// It opens the file and the file of waivers that it names, and nothing else.
+// It opens the file and the file of waivers that it names, and nothing else. What approves deletions is kept apart from other waivers: who
+// uses it must read the settings from outside of the change.
 package settings
 
 import (
@@ -23,6 +24,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/guard/finding"
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
+	"github.com/holdfast-telemetry/holdfast/guard/render"
 	"github.com/holdfast-telemetry/holdfast/guard/rule"
 	"github.com/holdfast-telemetry/holdfast/internal/nearest"
 )
@@ -65,11 +67,18 @@ type Settings struct {
 	Waivers     []Waiver `yaml:"waivers"`
 	// AllowUnanalysed are patterns of the names of Applications that need not be known: those of remote charts, for one.
 	AllowUnanalysed []string `yaml:"allow-unanalysed"`
+	// Render says what is rendered into which folders.
+	Render []render.Entry `yaml:"render"`
+	// MaxDeleted is how many objects a change may delete, and MaxDeletedPercent how much of one Application. 0 is any number.
+	MaxDeleted        *int `yaml:"max-deleted"`
+	MaxDeletedPercent *int `yaml:"max-deleted-percent"`
 
-	file   string
-	ignore []glob.Glob
-	allow  []glob.Glob
-	own    []*finding.Waiver
+	file      string
+	text      []byte
+	ignore    []glob.Glob
+	allow     []glob.Glob
+	own       []*finding.Waiver
+	approvals []*finding.Waiver
 }
 
 // Convention is rule.Convention.
@@ -97,6 +106,8 @@ type Waiver struct {
 	Application string   `yaml:"application"`
 	Reason      string   `yaml:"reason"`
 	Expires     string   `yaml:"expires"`
+	// By is who approves. Waivers of deletions have it.
+	By string `yaml:"by"`
 
 	line int
 }
@@ -107,7 +118,7 @@ func (w *Waiver) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind != yaml.MappingNode {
 		return fmt.Errorf("line %d: a waiver is a mapping", n.Line)
 	}
-	fields := []string{"rule", "rules", "object", "path", "application", "reason", "expires"}
+	fields := []string{"rule", "rules", "object", "path", "application", "reason", "expires", "by"}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if key := n.Content[i]; !slices.Contains(fields, key.Value) {
 			return fmt.Errorf("line %d: %s", key.Line, noField(key.Value, fields))
@@ -168,7 +179,7 @@ func Parse(text []byte) (*Settings, error) {
 }
 
 func parse(file string, text []byte, open func(string) ([]byte, error)) (*Settings, error) {
-	s := &Settings{file: filepath.Base(file)}
+	s := &Settings{file: filepath.Base(file), text: text}
 	if err := decode(text, s, fields); err != nil {
 		return nil, err
 	}
@@ -180,17 +191,18 @@ func parse(file string, text []byte, open func(string) ([]byte, error)) (*Settin
 		if err != nil {
 			return nil, fmt.Errorf("reading the waivers: %w", err)
 		}
-		var of struct {
-			Waivers []Waiver `yaml:"waivers"`
+		list, err := waiversOf(s.WaiversFile, more)
+		if err != nil {
+			return nil, err
 		}
-		if err := decode(more, &of, []string{"waivers"}); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.WaiversFile, err)
-		}
-		if err := s.waivers(s.WaiversFile, of.Waivers); err != nil {
+		if err := s.waivers(s.WaiversFile, list); err != nil {
 			return nil, err
 		}
 	}
 	if err := s.compile(); err != nil {
+		return nil, err
+	}
+	if err := s.checkRender(); err != nil {
 		return nil, err
 	}
 	_, err := s.Config()
@@ -214,8 +226,8 @@ func decode(text []byte, into any, known []string) error {
 }
 
 // fields are the names of all fields, to find the one that was meant.
-var fields = strings.Fields("conventions instance repositories clusters ignore scopes stateful argocd-version tracking max-manifests quorum backup-labels rules waivers-file waivers " +
-	"allow-unanalysed path application project namespace off severity")
+var fields = append(render.Fields(), strings.Fields("conventions instance repositories clusters ignore scopes stateful argocd-version tracking max-manifests quorum backup-labels rules waivers-file waivers "+
+	"allow-unanalysed max-deleted max-deleted-percent path application project namespace off severity render")...)
 
 var unknown = regexp.MustCompile(`field (\S+) not found in type \S+`)
 
@@ -234,8 +246,14 @@ func noField(field string, known []string) string {
 	return text
 }
 
-// compile makes the patterns ready.
+// compile makes the patterns ready, and checks the numbers.
 func (s *Settings) compile() error {
+	if n := s.MaxDeleted; n != nil && *n < 0 {
+		return fmt.Errorf("max-deleted is %d: it is a number of objects, and 0 is any", *n)
+	}
+	if n := s.MaxDeletedPercent; n != nil && (*n < 0 || *n > 100) {
+		return fmt.Errorf("max-deleted-percent is %d: it is between 0 and 100, and 0 is any", *n)
+	}
 	for _, of := range []struct {
 		name  string
 		texts []string
@@ -251,38 +269,6 @@ func (s *Settings) compile() error {
 	}
 	return nil
 }
-
-// waivers adds waivers of a file.
-func (s *Settings) waivers(file string, list []Waiver) error {
-	for _, w := range list {
-		made := &finding.Waiver{Rules: w.Rules, Object: w.Object, Path: w.Path, Application: w.Application, Reason: w.Reason, Place: finding.Place{Path: file, Line: w.line, Column: 1}}
-		if w.Rule != "" {
-			made.Rules = append([]string{w.Rule}, made.Rules...)
-		}
-		err := made.Until(w.Expires)
-		if err == nil {
-			err = made.Compile()
-		}
-		for _, id := range made.Rules {
-			if err == nil && !ruleExists(id) {
-				err = fmt.Errorf("there is no rule %s", id)
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("the waiver at %s:%d: %w", file, w.line, err)
-		}
-		s.own = append(s.own, made)
-	}
-	return nil
-}
-
-// others are rules that look at changes and not at one inventory. Waivers name them too.
-var others = regexp.MustCompile(`^HG1[0-9]{2}$`)
-
-func ruleExists(id string) bool { return slices.Contains(rule.IDs(), id) || others.MatchString(id) }
-
-// OwnWaivers returns the waivers of the settings.
-func (s *Settings) OwnWaivers() []*finding.Waiver { return s.own }
 
 // Allows says whether an Application need not be analysed.
 func (s *Settings) Allows(application string) bool {

@@ -49,7 +49,7 @@ func write(t *testing.T, name, text string) string {
 
 func TestSettingsAreReadWithTheirWaivers(t *testing.T) {
 	file := write(t, Name, whole)
-	more := "waivers:\n- rules: [HG060, HG101]\n  path: env/**\n  reason: scratch\n  expires: 2027-01-01\n"
+	more := "waivers:\n- rules: [HG060, HG101]\n  object: PersistentVolume*\n  by: ada\n  reason: scratch\n  expires: 2027-01-01\n"
 	if err := os.WriteFile(filepath.Join(filepath.Dir(file), "waivers.yaml"), []byte(more), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -67,6 +67,9 @@ func TestSettingsAreReadWithTheirWaivers(t *testing.T) {
 	if w := s.OwnWaivers(); len(w) != 2 || w[0].Place.String() != "guard.yaml:23" || w[1].Place.String() != "waivers.yaml:2" {
 		t.Errorf("waivers are %+v", w)
 	}
+	if a := s.Approvals(); len(a) != 1 || a[0].By != "ada" || strings.Join(a[0].Rules, " ") != "HG101" || a[0].Place.String() != "waivers.yaml:2" || strings.Join(s.OwnWaivers()[1].Rules, " ") != "HG060" {
+		t.Errorf("approvals are %+v", a)
+	}
 	if !s.Allows("chart-redis") || s.Allows("redis") {
 		t.Error("allow-unanalysed is not as written")
 	}
@@ -81,27 +84,32 @@ func TestSettingsAreReadWithTheirWaivers(t *testing.T) {
 
 func TestWhatIsWrongInSettingsIsSaid(t *testing.T) {
 	for text, words := range map[string]string{
-		"cluster: {}":                                                       "did you mean clusters",
-		"rules: {HG052: {of: x y}}":                                         "did you mean off",
-		"waivers: [{rule: HG040, reson: x}]":                                "did you mean reason",
-		"rules: {HG52: {off: not here}}":                                    "no rule \"HG52\": HG052",
-		"rules: {HG052: {off: no}}":                                         "the reason why",
-		"rules: {HG052: {}}":                                                "off or severity",
-		"rules: {HG052: {severity: fatal}}":                                 "no severity",
-		"tracking: labels":                                                  "are the methods",
-		"argocd-version: three":                                             "3.2 is one",
-		"max-manifests: much":                                               "no size",
-		"conventions: [{path: 'env/(app'}]":                                 "bracket",
-		"conventions: [{path: a, application: (app)}]":                      "does not have",
-		"ignore: ['[a']":                                                    "no pattern",
-		"waivers: [{rule: HG040, reason: x, expires: 2027-01-01}]":          "names no object",
-		"waivers: [{rule: HG040, path: a, expires: 2027-01-01}]":            "no reason",
-		"waivers: [{rule: HG040, path: a, reason: x}]":                      "no expires",
-		"waivers: [{rule: HG049, path: a, reason: x, expires: 2027-01-01}]": "no rule HG049",
-		"waivers-file: w.yaml":                                              "not read here",
-		"a: b\n---\nc: d":                                                   "a",
-		"{}\n---\n{}":                                                       "second document",
-		strings.Repeat("#", MaxSize) + "\n":                                 "more than",
+		"cluster: {}":                                                                     "did you mean clusters",
+		"rules: {HG052: {of: x y}}":                                                       "did you mean off",
+		"waivers: [{rule: HG040, reson: x}]":                                              "did you mean reason",
+		"rules: {HG52: {off: not here}}":                                                  "no rule \"HG52\": HG052",
+		"rules: {HG052: {off: no}}":                                                       "the reason why",
+		"rules: {HG052: {}}":                                                              "off or severity",
+		"rules: {HG052: {severity: fatal}}":                                               "no severity",
+		"tracking: labels":                                                                "are the methods",
+		"argocd-version: three":                                                           "3.2 is one",
+		"max-manifests: much":                                                             "no size",
+		"conventions: [{path: 'env/(app'}]":                                               "bracket",
+		"conventions: [{path: a, application: (app)}]":                                    "does not have",
+		"ignore: ['[a']":                                                                  "no pattern",
+		"waivers: [{rule: HG040, reason: x, expires: 2027-01-01}]":                        "names no object",
+		"waivers: [{rule: HG040, path: a, expires: 2027-01-01}]":                          "no reason",
+		"waivers: [{rule: HG040, path: a, reason: x}]":                                    "no expires",
+		"waivers: [{rule: HG049, path: a, reason: x, expires: 2027-01-01}]":               "no rule HG049",
+		"waivers: [{rule: HG101, path: a, by: x, reason: x, expires: 2027-01-01}]":        "neither an object nor an application",
+		"waivers: [{rule: HG101, application: a, reason: x, expires: 2027-01-01}]":        "does not say who approves",
+		"waivers: [{rule: HG199, application: a, by: x, reason: x, expires: 2027-01-01}]": "no rule HG199",
+		"max-deleted: -1":                                                                 "number of objects",
+		"max-deleted-percent: 101":                                                        "between 0 and 100",
+		"waivers-file: w.yaml":                                                            "not read here",
+		"a: b\n---\nc: d":                                                                 "a",
+		"{}\n---\n{}":                                                                     "second document",
+		strings.Repeat("#", MaxSize) + "\n":                                               "more than",
 	} {
 		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("%.60q gives %v, want %q", text, err, words)

@@ -3,16 +3,14 @@ package snapshot
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
-	"time"
 
 	"filippo.io/age"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -26,28 +24,28 @@ const (
 	MaxLine = 8 << 20
 )
 
-// Read reads a snapshot: dir is its folder, or one with snapshots, of which the newest is read. Every file must be as it was written.
-func Read(dir string) (*Snapshot, error) {
-	path, err := newest(dir)
+// Read reads a snapshot: the store is one, or has some, of which the newest is read. Every file must be as it was written.
+func Read(ctx context.Context, from Store) (*Snapshot, error) {
+	name, err := newest(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	b, err := readFile(filepath.Join(path, headerFile))
+	b, err := from.read(ctx, name, headerFile)
 	if err != nil {
-		return nil, fmt.Errorf("reading the snapshot %s: %w", path, err)
+		return nil, fmt.Errorf("reading the snapshot %s: %w", from.place(name, ""), err)
 	}
-	s := &Snapshot{Path: path, Objects: map[string][]*unstructured.Unstructured{}}
+	s := &Snapshot{Path: from.place(name, ""), store: from, name: name, Objects: map[string][]*unstructured.Unstructured{}}
 	if err := json.Unmarshal(b, &s.Header); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", filepath.Join(path, headerFile), err)
+		return nil, fmt.Errorf("reading %s: %w", from.place(name, headerFile), err)
 	}
 	if s.Version != Version {
-		return nil, &VersionError{Path: path, Got: s.Version}
+		return nil, &VersionError{Path: s.Path, Got: s.Version}
 	}
 	for _, k := range Kinds {
 		if slices.Contains(s.Missing, k.Name) {
 			continue
 		}
-		objects, err := readLines[map[string]any](s, k.File())
+		objects, err := readLines[map[string]any](ctx, s, k.File())
 		if err != nil {
 			return nil, err
 		}
@@ -55,48 +53,36 @@ func Read(dir string) (*Snapshot, error) {
 			s.Objects[k.Name] = append(s.Objects[k.Name], &unstructured.Unstructured{Object: o})
 		}
 	}
-	s.Secrets, err = readLines[Secret](s, secretFile)
+	s.Secrets, err = readLines[Secret](ctx, s, secretFile)
 	return s, err
 }
 
-// newest finds a snapshot.
-func newest(dir string) (string, error) {
-	if isSnapshot(dir) {
-		return dir, nil
+// newest finds a snapshot. The empty name is the store itself.
+func newest(ctx context.Context, from Store) (string, error) {
+	if itself, err := from.has(ctx, ""); err != nil || itself {
+		return "", looking(err)
 	}
-	entries, err := os.ReadDir(dir)
+	names, err := from.names(ctx)
 	if err != nil {
-		return "", fmt.Errorf("looking for a snapshot: %w", err)
+		return "", looking(err)
 	}
-	for _, e := range slices.Backward(entries) {
-		path := filepath.Join(dir, e.Name())
-		if _, err := time.Parse(nameLayout, e.Name()); err == nil && isSnapshot(path) {
-			return path, nil
-		}
+	if len(names) == 0 {
+		return "", fmt.Errorf("%s is no snapshot and has none: holdfast-guard snapshot takes one", from.place("", ""))
 	}
-	return "", fmt.Errorf("%s is no snapshot and has none: holdfast-guard snapshot takes one", dir)
+	return names[len(names)-1], nil
 }
 
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+func looking(err error) error {
+	if err == nil {
+		return nil
 	}
-	defer func() { _ = f.Close() }() // it is only read
-	b, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > MaxFile {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, MaxFile)
-	}
-	return b, nil
+	return fmt.Errorf("looking for a snapshot: %w", err)
 }
 
 // readLines reads one file of a snapshot, which must have the digest that the header says.
-func readLines[T any](s *Snapshot, name string) ([]T, error) {
-	path := filepath.Join(s.Path, name)
-	b, err := s.checked(name)
+func readLines[T any](ctx context.Context, s *Snapshot, file string) ([]T, error) {
+	path := s.store.place(s.name, file)
+	b, err := s.checked(ctx, file)
 	if err != nil {
 		return nil, err
 	}
@@ -119,31 +105,30 @@ func readLines[T any](s *Snapshot, name string) ([]T, error) {
 // ErrChanged tells that a file of a snapshot is not as it was written.
 var ErrChanged = errors.New("the file is not as the snapshot was written")
 
-func (s *Snapshot) checked(name string) ([]byte, error) {
-	path := filepath.Join(s.Path, name)
-	b, err := readFile(path)
+func (s *Snapshot) checked(ctx context.Context, file string) ([]byte, error) {
+	b, err := s.store.read(ctx, s.name, file)
 	if err != nil {
-		return nil, fmt.Errorf("reading a snapshot: %w", err)
+		return nil, fmt.Errorf("reading %s: %w", s.store.place(s.name, file), err)
 	}
 	sum := sha256.Sum256(b)
-	if got := hex.EncodeToString(sum[:]); got != s.Digests[name] {
-		return nil, fmt.Errorf("%s: %w", path, ErrChanged)
+	if got := hex.EncodeToString(sum[:]); got != s.Digests[file] {
+		return nil, fmt.Errorf("%s: %w", s.store.place(s.name, file), ErrChanged)
 	}
 	return b, nil
 }
 
 // Values decrypts the Secrets of a snapshot that was taken with their values.
-func (s *Snapshot) Values(identities ...age.Identity) ([]*unstructured.Unstructured, error) {
+func (s *Snapshot) Values(ctx context.Context, identities ...age.Identity) ([]*unstructured.Unstructured, error) {
 	if _, ok := s.Digests[valueFile]; !ok {
 		return nil, fmt.Errorf("%s was taken without the values of Secrets", s.Path)
 	}
-	b, err := s.checked(valueFile)
+	b, err := s.checked(ctx, valueFile)
 	if err != nil {
 		return nil, err
 	}
 	r, err := age.Decrypt(bytes.NewReader(b), identities...)
 	if err != nil {
-		return nil, fmt.Errorf("decrypting %s: %w", filepath.Join(s.Path, valueFile), err)
+		return nil, fmt.Errorf("decrypting %s: %w", s.store.place(s.name, valueFile), err)
 	}
 	var all []*unstructured.Unstructured
 	decoder := json.NewDecoder(io.LimitReader(r, MaxFile))

@@ -1,12 +1,13 @@
-// Package snapshot exports what a recovery needs from a cluster into a folder, and reads it again.
+// Package snapshot exports what a recovery needs from a cluster into a folder or an S3-compatible object store, and reads it again.
 //
 // A snapshot holds volumes, claims, sets, classes, attachments, namespaces and Argo CD's own objects as the API server had them, and of
 // each Secret its name, type and key names. Values of Secrets are in it only when they were asked for, and then encrypted (age) in a
 // file of their own. Environment variables that are written in a set's template are part of the set: a snapshot is as confidential as
 // the manifests are.
 //
-// A snapshot appears whole or not at all: it is written beside its name, synced, and renamed. What a crash leaves behind is removed by
-// the next Take. Files have one object in a line, sorted, so that two snapshots can be compared with diff.
+// A snapshot appears whole or not at all: its header is written last, and has the digest of every file. What a crash leaves behind is no
+// snapshot, and is removed by a Take that removes old ones, a day later. Files have one object in a line, sorted, so that two snapshots can
+// be compared with diff.
 //
 // The objects are not taken at one instant: each kind is listed by itself.
 package snapshot
@@ -21,7 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Version is that of the layout of a snapshot's folder.
+// Version is that of the layout of a snapshot.
 const Version = 1
 
 // Kind is one kind that snapshots have.
@@ -74,9 +75,12 @@ type Header struct {
 // Snapshot is one that was read.
 type Snapshot struct {
 	Header
-	Path    string
+	Path    string                                  // of the folder, or s3://bucket/prefix/name
 	Objects map[string][]*unstructured.Unstructured // by the kind's name
 	Secrets []Secret
+
+	store Store
+	name  string
 }
 
 // Secret returns what is known of one Secret, nil when it is not in the snapshot.

@@ -38,7 +38,7 @@ func client(t *testing.T) *fake.FakeDynamicClient {
 
 func take(t *testing.T, dir string, o Options) string {
 	t.Helper()
-	path, err := Take(t.Context(), client(t), dir, o)
+	path, err := Take(t.Context(), client(t), Folder(dir), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,14 +66,14 @@ func TestValuesOfSecretsAreOnlyThereEncrypted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := Read(dir)
+		s, err := Read(t.Context(), Folder(dir))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if x := s.Secret("a", "s"); x == nil || len(x.Keys) != 1 || x.Keys[0] != "password" {
 			t.Errorf("the Secret is %+v", x)
 		}
-		values, err := s.Values(who)
+		values, err := s.Values(t.Context(), who)
 		if (err == nil) != (dir == sealed) || err == nil && len(values) != 1 {
 			t.Errorf("the values are %v: %v", values, err)
 		}
@@ -101,7 +101,7 @@ func TestOldSnapshotsGoAndNothingElse(t *testing.T) {
 	if got := strings.Join(names, " "); got != "2026-01-02T06-04-05.000Z 2026-01-02T07-04-05.000Z mine" {
 		t.Errorf("there are %s", got)
 	}
-	if s, err := Read(dir); err != nil || s.Taken != now {
+	if s, err := Read(t.Context(), Folder(dir)); err != nil || s.Taken != now {
 		t.Errorf("the newest is not read: %v", err)
 	}
 }
@@ -111,7 +111,7 @@ func TestAFileThatWasChangedIsRefused(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(path, secretFile), []byte("{}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(path); !errors.Is(err, ErrChanged) {
+	if _, err := Read(t.Context(), Folder(path)); !errors.Is(err, ErrChanged) {
 		t.Errorf("it is read: %v", err)
 	}
 }

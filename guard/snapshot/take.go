@@ -7,13 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -30,7 +25,6 @@ const (
 	valueFile  = "secrets.age"
 	// nameLayout names snapshots so that they sort by age, on file systems without colons too.
 	nameLayout = "2006-01-02T15-04-05.000Z"
-	prefix     = ".taking-"
 	// page is how many objects one request asks for.
 	page = 500
 )
@@ -44,17 +38,17 @@ var (
 type Options struct {
 	// Recipients may read the values of Secrets; without any, no value is read into the snapshot.
 	Recipients []age.Recipient
-	// Keep is how many snapshots stay in the folder, the new one included; 0 keeps all.
+	// Keep is how many snapshots stay in the store, the new one included; 0 keeps all, and removes nothing.
 	Keep int
-	// Name is the folder's name; by default it is the time.
+	// Name is that of the snapshot; by default it is the time.
 	Name string
 	// Now is the time of the snapshot.
 	Now func() time.Time
 }
 
-// Take exports a cluster into a new folder inside dir and returns its path. Older snapshots beyond o.Keep are removed afterwards, and
-// only afterwards.
-func Take(ctx context.Context, client dynamic.Interface, dir string, o Options) (string, error) {
+// Take exports a cluster into a new snapshot of a store and returns where it is. Older ones beyond o.Keep are removed afterwards, and only
+// afterwards.
+func Take(ctx context.Context, client dynamic.Interface, to Store, o Options) (string, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -62,35 +56,22 @@ func Take(ctx context.Context, client dynamic.Interface, dir string, o Options) 
 	if o.Name == "" {
 		o.Name = taken.Format(nameLayout)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("making the folder of snapshots: %w", err)
-	}
-	final := filepath.Join(dir, o.Name)
-	if _, err := os.Lstat(final); err == nil {
-		return "", fmt.Errorf("the snapshot %s is there already: %w", final, fs.ErrExist)
-	}
-	tmp, err := os.MkdirTemp(dir, prefix)
+	d, err := to.begin(ctx, o.Name)
 	if err != nil {
-		return "", fmt.Errorf("making a snapshot: %w", err)
+		return "", err
 	}
-	defer os.RemoveAll(tmp)
-	t := taker{client: client, dir: tmp, header: Header{Version: Version, Taken: taken, Counts: map[string]int{}, Digests: map[string]string{}}}
+	defer d.abandon()
+	t := taker{client: client, draft: d, header: Header{Version: Version, Taken: taken, Counts: map[string]int{}, Digests: map[string]string{}}}
 	if err := t.take(ctx, o.Recipients); err != nil {
 		return "", fmt.Errorf("taking a snapshot: %w", err)
 	}
-	if err := os.Rename(tmp, final); err != nil {
-		return "", fmt.Errorf("naming the snapshot: %w", err)
-	}
-	if err := syncFolder(dir); err != nil {
-		return "", err
-	}
-	return final, prune(dir, o.Keep, taken)
+	return to.place(o.Name, ""), prune(ctx, to, o.Keep, taken)
 }
 
 // taker writes one snapshot.
 type taker struct {
 	client dynamic.Interface
-	dir    string
+	draft  draft
 	header Header
 }
 
@@ -109,7 +90,7 @@ func (t *taker) take(ctx context.Context, recipients []age.Recipient) error {
 		if err != nil {
 			return fmt.Errorf("listing every %s: %w", k.Name, err)
 		}
-		if err := t.write(k.File(), objects); err != nil {
+		if err := t.write(ctx, k.File(), objects); err != nil {
 			return err
 		}
 	}
@@ -120,10 +101,7 @@ func (t *taker) take(ctx context.Context, recipients []age.Recipient) error {
 	if err != nil {
 		return err
 	}
-	if err := writeSynced(filepath.Join(t.dir, headerFile), append(b, '\n')); err != nil {
-		return err
-	}
-	return syncFolder(t.dir)
+	return t.draft.commit(ctx, append(b, '\n'))
 }
 
 // list returns all objects of a kind, without what only the API server uses, sorted.
@@ -149,7 +127,7 @@ func list(ctx context.Context, client dynamic.Interface, r schema.GroupVersionRe
 	return all, nil
 }
 
-func (t *taker) write(name string, objects []*unstructured.Unstructured) error {
+func (t *taker) write(ctx context.Context, name string, objects []*unstructured.Unstructured) error {
 	var b bytes.Buffer
 	for _, o := range objects {
 		line, err := json.Marshal(o.Object)
@@ -158,13 +136,13 @@ func (t *taker) write(name string, objects []*unstructured.Unstructured) error {
 		}
 		b.Write(append(line, '\n'))
 	}
-	return t.file(name, b.Bytes(), len(objects))
+	return t.file(ctx, name, b.Bytes(), len(objects))
 }
 
-func (t *taker) file(name string, content []byte, count int) error {
+func (t *taker) file(ctx context.Context, name string, content []byte, count int) error {
 	sum := sha256.Sum256(content)
 	t.header.Counts[name], t.header.Digests[name] = count, hex.EncodeToString(sum[:])
-	return writeSynced(filepath.Join(t.dir, name), content)
+	return t.draft.write(ctx, name, content)
 }
 
 // secrets writes the names and keys of Secrets, and their values for those who may read them. No value touches the disk in clear.
@@ -181,7 +159,7 @@ func (t *taker) secrets(ctx context.Context, recipients []age.Recipient) error {
 		}
 		b.Write(append(line, '\n'))
 	}
-	if err := t.file(secretFile, b.Bytes(), len(all)); err != nil || len(recipients) == 0 {
+	if err := t.file(ctx, secretFile, b.Bytes(), len(all)); err != nil || len(recipients) == 0 {
 		return err
 	}
 	var sealed bytes.Buffer
@@ -198,7 +176,7 @@ func (t *taker) secrets(ctx context.Context, recipients []age.Recipient) error {
 	if err := w.Close(); err != nil {
 		return fmt.Errorf("encrypting the values of Secrets: %w", err)
 	}
-	return t.file(valueFile, sealed.Bytes(), len(all))
+	return t.file(ctx, valueFile, sealed.Bytes(), len(all))
 }
 
 func described(o *unstructured.Unstructured) Secret {
@@ -210,54 +188,4 @@ func described(o *unstructured.Unstructured) Secret {
 	}
 	slices.Sort(s.Keys)
 	return s
-}
-
-// prune removes what is older than the newest keep, and what interrupted runs left. A folder that is no snapshot is left alone. A run
-// that is still going on is younger than a day.
-func prune(dir string, keep int, now time.Time) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("removing old snapshots: %w", err)
-	}
-	var old []string
-	var errs []error
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), prefix) && now.Sub(info.ModTime()) > 24*time.Hour {
-			errs = append(errs, os.RemoveAll(path))
-		}
-		if _, err := time.Parse(nameLayout, e.Name()); err == nil && isSnapshot(path) {
-			old = append(old, path)
-		}
-	}
-	if keep > 0 && len(old) > keep {
-		for _, path := range old[:len(old)-keep] { // ReadDir sorts by name, which is by age
-			errs = append(errs, os.RemoveAll(path))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func isSnapshot(path string) bool {
-	info, err := os.Lstat(filepath.Join(path, headerFile))
-	return err == nil && info.Mode().IsRegular()
-}
-
-func writeSynced(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	// Some systems cannot sync a folder; the rename is then as durable as they make it.
-	_ = f.Sync()
-	return f.Close()
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -181,4 +182,15 @@ func (t *revision) Close() error {
 	_ = t.cmd.Wait()
 	t.cancel()
 	return nil
+}
+
+// Root returns the folder of a repository's work tree, or of the repository itself where it has none. Links in it are followed.
+func Root(ctx context.Context, repository string) (string, error) {
+	out, err := git(ctx, repository, "rev-parse", "--show-toplevel")
+	if err != nil {
+		if out, err = git(ctx, repository, "rev-parse", "--absolute-git-dir"); err != nil {
+			return "", err
+		}
+	}
+	return filepath.EvalSymlinks(filepath.FromSlash(strings.TrimSpace(string(out))))
 }

@@ -81,6 +81,15 @@ func Under(files []File, folder string) []File {
 	return files[start:end]
 }
 
+// Find returns the file of a path. Files must be in the order of Compare.
+func Find(files []File, path string) (File, bool) {
+	n, found := slices.BinarySearchFunc(files, path, func(f File, p string) int { return Compare(f.Path, p) })
+	if !found {
+		return File{}, false
+	}
+	return files[n], true
+}
+
 // Clean returns a path relative to the tree in its shortest form, "" for the tree itself.
 func Clean(p string) string {
 	p = path.Clean("/" + p)[1:]

@@ -1,0 +1,269 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/holdfast-telemetry/holdfast/guard/finding"
+	"github.com/holdfast-telemetry/holdfast/guard/object"
+	"github.com/holdfast-telemetry/holdfast/guard/plan"
+)
+
+// SummaryLines is how many lines a reviewer gets at most, and SummaryWidth how many characters each has.
+const (
+	SummaryLines = 10
+	SummaryWidth = 600
+)
+
+// Planned is a plan with what is wrong with it.
+type Planned struct {
+	*plan.Plan
+	Findings []finding.Finding `json:"findings"`
+	// Approved are findings that something outside the change has approved.
+	Approved []finding.Waived `json:"approved,omitempty"`
+	// Expired are approvals that are over and let nothing pass, and Unused those that nothing of this change needs.
+	Expired []*finding.Waiver `json:"expired,omitempty"`
+	Unused  []*finding.Waiver `json:"unused,omitempty"`
+	// Live says that tracking data and protections are those of clusters, and not of the base revision.
+	Live bool `json:"live,omitempty"`
+}
+
+// Refused says whether something stands that fails the change.
+func (p *Planned) Refused() bool {
+	return slices.ContainsFunc(p.Findings, func(f finding.Finding) bool { return f.Severity == finding.Error })
+}
+
+// Summary returns what a reviewer must know, the worst first, in SummaryLines lines at most: what is lost and not approved, other findings
+// that refuse the change, what is lost and approved, how much is made, and the verdict.
+func (p *Planned) Summary() []string {
+	worst, rest := p.losses()
+	lines := slices.Concat(worst, p.others(), rest)
+	tail := p.verdict()
+	if over := len(lines) - (SummaryLines - len(tail)); over > 0 {
+		keep := SummaryLines - len(tail) - 1
+		lines = append(lines[:keep], fmt.Sprintf("… and %s more like these", Counted(len(lines)-keep, "line")))
+	}
+	lines = append(lines, tail...)
+	for n := range lines {
+		lines[n] = short(clean(lines[n]), SummaryWidth)
+	}
+	return lines
+}
+
+// losses says what each Application loses: of those first with which something stands that fails the change.
+func (p *Planned) losses() (worst, rest []string) {
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		losses := plan.Losses(c)
+		if losses == "" {
+			continue
+		}
+		line := c.Application.Name + " " + losses
+		if len(c.Repointed) > 0 && c.Path != "" {
+			line += " (" + finding.Place{Path: c.Path, Line: c.Line}.String() + ")"
+		}
+		switch by := p.approvers(c.Application.Name); {
+		case p.stands(c.Application.Name):
+			worst = append(worst, line)
+		case by != "":
+			rest = append(rest, "approved by "+by+": "+line)
+		default:
+			rest = append(rest, line)
+		}
+	}
+	return worst, rest
+}
+
+// stands says whether an error about an Application stands.
+func (p *Planned) stands(application string) bool {
+	return slices.ContainsFunc(p.Findings, func(f finding.Finding) bool {
+		return f.Severity == finding.Error && f.Application == application
+	})
+}
+
+// approvers says who approved what an Application loses.
+func (p *Planned) approvers(application string) string {
+	var by []string
+	for _, w := range p.Approved {
+		if w.Application == application && !slices.Contains(by, w.Waiver.By) {
+			by = append(by, w.Waiver.By)
+		}
+	}
+	slices.Sort(by)
+	return strings.Join(by, ", ")
+}
+
+// others says what fails the change of Applications that lose nothing now, a line for each rule and Application, and of the settings.
+func (p *Planned) others() []string {
+	lost := make(map[string]bool)
+	for i := range p.Changes {
+		if c := &p.Changes[i]; plan.Losses(c) != "" {
+			lost[c.Application.Name] = true
+		}
+	}
+	type of struct{ rule, application string }
+	var order []of
+	found := make(map[of][]*finding.Finding)
+	for i := range p.Findings {
+		f := &p.Findings[i]
+		if f.Severity != finding.Error || lost[f.Application] && f.Rule != "HG104" || f.Rule == "HG100" {
+			continue
+		}
+		at := of{f.Rule, f.Application}
+		if found[at] == nil {
+			order = append(order, at)
+		}
+		found[at] = append(found[at], f)
+	}
+	var lines []string
+	for _, at := range order {
+		lines = append(lines, together(at.application, found[at]))
+	}
+	return lines
+}
+
+// together says in one sentence what several findings of one rule about one Application are.
+func together(application string, found []*finding.Finding) string {
+	first := found[0]
+	if len(found) == 1 && (application == "" || strings.Contains(first.Message, application)) {
+		return first.Message
+	}
+	if first.Key == (object.Key{}) || application == "" {
+		return fmt.Sprintf("%s, and %d more such", first.Message, len(found)-1)
+	}
+	var keys []object.Key
+	for _, f := range found {
+		if !slices.Contains(keys, f.Key) {
+			keys = append(keys, f.Key)
+		}
+	}
+	if first.Rule == "HG104" {
+		return fmt.Sprintf("%s: %s left without protection, which the next change can delete (%s)", application, is(len(keys), "object"), object.Listing(keys, 4))
+	}
+	return fmt.Sprintf("%s: %s (%s: %s)", application, first.Message, plan.RuleOf(first.Rule).Name, object.Listing(keys, 4))
+}
+
+// verdict says how much is made, whether the change passes, and what of the approvals someone should look at.
+func (p *Planned) verdict() []string {
+	lines := []string{p.made()}
+	if text := ofRules(p.Findings, finding.Error); text != "" {
+		lines = append(lines, "Refused: "+text)
+	}
+	if len(p.Approved) > 0 {
+		all := make([]finding.Finding, 0, len(p.Approved))
+		for _, w := range p.Approved {
+			all = append(all, w.Finding)
+		}
+		lines = append(lines, "Approved: "+ofRules(all, finding.Info)+", "+p.approvals())
+	}
+	var look []string
+	if n := len(p.Expired); n > 0 {
+		w := p.Expired[0]
+		look = append(look, fmt.Sprintf("%s over, as %s of %s since %s", is(n, "approval"), w.Place, w.By, w.Expires.Format(time.DateOnly)))
+	}
+	if n := len(p.Unused); n > 0 {
+		look = append(look, fmt.Sprintf("%s of no use here, as %s of %s", is(n, "approval"), p.Unused[0].Place, p.Unused[0].By))
+	}
+	if len(look) > 0 {
+		lines = append(lines, strings.Join(look, "; "))
+	}
+	if n := len(p.Unknown); n == 1 {
+		lines = append(lines, "Not known of the clusters: "+p.Unknown[0])
+	} else if n > 1 {
+		lines = append(lines, fmt.Sprintf("Not known of the clusters: %s, and %d more", p.Unknown[0], n-1))
+	}
+	return lines
+}
+
+// is returns "1 approval is" and "2 approvals are".
+func is(n int, word string) string {
+	if n == 1 {
+		return "1 " + word + " is"
+	}
+	return fmt.Sprintf("%d %ss are", n, word)
+}
+
+// approvals says by whom, why and until when, of the first approval, and how many more there are.
+func (p *Planned) approvals() string {
+	var all []*finding.Waiver
+	for _, w := range p.Approved {
+		if !slices.Contains(all, w.Waiver) {
+			all = append(all, w.Waiver)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *finding.Waiver) int {
+		return cmp.Or(cmp.Compare(a.Place.Path, b.Place.Path), a.Place.Line-b.Place.Line)
+	})
+	text := approval(all[0])
+	if more := len(all) - 1; more > 0 {
+		text += fmt.Sprintf(", and by %s more", Counted(more, "approval"))
+	}
+	return text
+}
+
+// approval says by whom, why and until when.
+func approval(w *finding.Waiver) string {
+	return fmt.Sprintf("by %s until %s (%s; %s)", w.By, w.Expires.Format(time.DateOnly), w.Reason, w.Place)
+}
+
+// ofRules counts findings by their rules: "HG101 12 times, HG102".
+func ofRules(findings []finding.Finding, least finding.Severity) string {
+	counts := make(map[string]int)
+	for _, f := range findings {
+		if f.Severity >= least {
+			counts[f.Rule]++
+		}
+	}
+	var parts []string
+	for _, id := range slices.Sorted(maps.Keys(counts)) {
+		text := id
+		if r := plan.RuleOf(id); r != nil {
+			text += " " + r.Name
+		}
+		if counts[id] > 1 {
+			text += fmt.Sprintf(" (%d)", counts[id])
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// made says how much is created and updated, and that nothing is deleted where that is so.
+func (p *Planned) made() string {
+	created, updated, lost := 0, 0, false
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		created, updated = created+len(c.Created), updated+len(c.Updated)
+		lost = lost || plan.Losses(c) != ""
+	}
+	made := fmt.Sprintf("%s created and %s updated in %s", Counted(created, "object"), Counted(updated, "object"), Counted(len(p.Changes), "Application"))
+	switch {
+	case lost:
+		return made
+	case len(p.Unanalysed) > 0:
+		return fmt.Sprintf("Nothing is deleted where it is known, and %s not analysed: %s", is(len(p.Unanalysed), "source"), made)
+	}
+	return "Nothing is deleted: " + made
+}
+
+// Counted returns "1 object" and "2 objects".
+func Counted(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// short cuts a text to that many characters.
+func short(text string, most int) string {
+	if utf8.RuneCountInString(text) <= most {
+		return text
+	}
+	runes := []rune(text)
+	return string(runes[:most-1]) + "…"
+}
