@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/guard/finding"
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
+	"github.com/holdfast-telemetry/holdfast/guard/plan"
 	"github.com/holdfast-telemetry/holdfast/guard/report"
 	"github.com/holdfast-telemetry/holdfast/guard/rule"
 	"github.com/holdfast-telemetry/holdfast/guard/settings"
@@ -66,6 +68,7 @@ not be read, or is not analysed and not allowed to be.`,
 }
 
 func (c *check) run(ctx context.Context) error {
+	debug.SetGCPercent(40) // 100,000 objects live until the end: half as much again would be garbage
 	var least finding.Severity
 	if err := least.UnmarshalText([]byte(c.failOn)); err != nil {
 		return &usageError{checkUsage, fmt.Errorf("--fail-on: %w", err)}
@@ -248,6 +251,15 @@ func (a *app) rulesCommand() *cobra.Command {
 				a.printf("%s  %-7s  %s\n", r.ID, r.Severity, r.Name)
 			case strings.EqualFold(args[0], r.ID) || args[0] == r.Name:
 				a.printf("%s", r.Document())
+				return nil
+			}
+		}
+		for _, r := range plan.Rules {
+			switch {
+			case len(args) == 0:
+				a.printf("%s  %-7s  %s\n", r.ID, r.Severity, r.Name)
+			case strings.EqualFold(args[0], r.ID) || args[0] == r.Name:
+				a.printf("%s %s (%s, of changes)\n\n%s\n\nTo go on: %s.\n", r.ID, r.Name, r.Severity, r.Rationale, r.Fix)
 				return nil
 			}
 		}

@@ -9,11 +9,14 @@ import (
 	"github.com/holdfast-telemetry/holdfast/guard/tree/treetest"
 )
 
-// render renders files with an engine of its own.
+// render renders files, with an engine of its own where the options are not the usual ones.
 func render(t *testing.T, files map[string]string, s *engine.Spec, o engine.Options) (*engine.Result, error) {
 	t.Helper()
-	e := engine.New(o)
-	t.Cleanup(func() { _ = e.Close() })
+	e := engine.Shared()
+	if o != (engine.Options{}) {
+		e = engine.New(o)
+		t.Cleanup(func() { _ = e.Close() })
+	}
 	return e.Render(t.Context(), treetest.Folder(t, files), s)
 }
 

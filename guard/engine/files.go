@@ -95,6 +95,9 @@ func (f *files) answer(q question) (answer, []byte, error) {
 	var data []byte
 	hash := string(is)
 	switch {
+	case q.Op == statOf && is == file && f.all[at].Target != p:
+		a.Target = f.all[at].Target
+		hash += " " + a.Target
 	case q.Op == listOf && is == folder:
 		a.Entries = f.list(p, at)
 		hash = hashEntries(a.Entries)
@@ -118,6 +121,8 @@ func (f *files) answer(q question) (answer, []byte, error) {
 func (f *files) same(q question, hash string) bool {
 	is, at := f.find(q.Path)
 	switch {
+	case q.Op == statOf && is == file && f.all[at].Target != q.Path:
+		return string(is)+" "+f.all[at].Target == hash
 	case q.Op == listOf && is == folder:
 		return hashEntries(f.list(q.Path, at)) == hash
 	case q.Op == readOf && is == file:

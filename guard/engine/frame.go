@@ -56,6 +56,7 @@ const (
 // answer is what this process says. The data is the content of a file.
 type answer struct {
 	Kind    kind    `json:"kind"`
+	Target  string  `json:"target,omitempty"` // of a link to a file
 	Entries []entry `json:"entries,omitempty"`
 	// Err is why the tree could not be read; the worker gives up.
 	Err string `json:"err,omitempty"`

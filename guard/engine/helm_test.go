@@ -183,8 +183,8 @@ func TestWhatIsWrongInAChartIsSaidWithItsPlace(t *testing.T) {
 		"old cluster":        {"charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\nkubeVersion: '>=1.99'\n", nil, "charts/web/Chart.yaml", "wants Kubernetes", 0, engine.OfSource, engine.Options{}},
 		"an endless loop":    {"charts/web/templates/x.yaml", "{{ range until 100000000 }}{{ range until 100000000 }}{{ end }}{{ end }}", nil, "charts/web", "longer than", 0, engine.OfLimit, engine.Options{Timeout: time.Second, Memory: 8 << 30}},
 		"a recursion":        {"charts/web/templates/x.yaml", `{{ define "x" }}{{ template "x" . }}{{ end }}{{ template "x" . }}`, nil, "charts/web/templates/x.yaml", "exceeded maximum template depth", 1, engine.OfSource, engine.Options{}},
-		"a memory bomb":      {"charts/web/templates/x.yaml", "a: {{ repeat 1000000000 \"0123456789\" }}", nil, "charts/web", "of memory", 0, engine.OfLimit, engine.Options{Memory: 256 << 20}},
-		"a large output":     {"charts/web/templates/x.yaml", "apiVersion: v1\nkind: A\na: {{ repeat 300000 \"0123456789\" }}", nil, "charts/web", "larger than", 0, engine.OfLimit, engine.Options{Output: 1 << 20}},
+		"a memory bomb":      {"charts/web/templates/x.yaml", "a: {{ repeat 1000000000 \"0123456789\" }}", nil, "charts/web", "of memory", 0, engine.OfLimit, engine.Options{Memory: 256 << 20, Timeout: 5 * time.Minute}},
+		"a large output":     {"charts/web/templates/x.yaml", "apiVersion: v1\nkind: A\na: {{ repeat 20000 \"0123456789\" }}", nil, "charts/web", "larger than", 0, engine.OfLimit, engine.Options{Output: 1 << 16}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := render(t, with(web, c.path, c.text), helm(c.more), c.o)

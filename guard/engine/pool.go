@@ -48,11 +48,15 @@ var ErrClosed = errors.New("the engine is closed")
 
 // Render renders one source of a tree. That a source cannot be rendered is an *Error; other errors are of the tree or of ctx.
 func (e *Engine) Render(ctx context.Context, t tree.Tree, s *Spec) (*Result, error) {
-	f := newFiles(t)
-	key := s.key()
-	if result, err, ok := e.memo.get(key, f); ok {
+	if result, err, ok := e.memo.get(s.key(), newFiles(t)); ok {
 		return result, err
 	}
+	return e.Anew(ctx, t, s)
+}
+
+// Anew renders a source as Render does, also where it was rendered before: what is random in it then differs.
+func (e *Engine) Anew(ctx context.Context, t tree.Tree, s *Spec) (*Result, error) {
+	f := newFiles(t)
 	select {
 	case e.turns <- struct{}{}:
 		defer func() { <-e.turns }()
@@ -74,7 +78,7 @@ func (e *Engine) Render(ctx context.Context, t tree.Tree, s *Spec) (*Result, err
 		err = failed
 	}
 	if err == nil || failed != nil && failed.Fault != OfLimit { // another time it may be faster
-		e.memo.put(key, f, result, failed)
+		e.memo.put(s.key(), f, result, failed)
 	}
 	return result, err
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,28 +23,39 @@ import (
 func TestACancelledRenderingEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	files, s := one(endless)
-	e := engine.New(engine.Options{})
+	e := engine.New(engine.Options{Timeout: 10 * time.Minute})
 	defer func() { _ = e.Close() }()
+	before := workers(os.Getpid())
 	done := make(chan error)
 	go func() { _, err := e.Render(ctx, treetest.Folder(t, files), s); done <- err }()
-	child(t, os.Getpid())
+	another(t, os.Getpid(), before)
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("it ends with %v", err)
 	}
 }
 
-// child waits for a worker of a process, which it finds in /proc.
-func child(t *testing.T, parent int) int {
+// workers are those of a process, which are found in /proc.
+func workers(parent int) (pids []int) {
+	found, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range found {
+		text, _ := os.ReadFile(path)
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		command, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(parent) && strings.HasPrefix(string(command), "holdfast-guard-render") {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// another waits for a worker of a process that was not there before.
+func another(t *testing.T, parent int, before []int) int {
 	t.Helper()
-	for range 1000 {
-		found, _ := filepath.Glob("/proc/[0-9]*/stat")
-		for _, path := range found {
-			text, _ := os.ReadFile(path)
-			fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-			command, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
-			if len(fields) > 1 && fields[1] == strconv.Itoa(parent) && strings.HasPrefix(string(command), "holdfast-guard-render") {
-				pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+	for range 3000 {
+		for _, pid := range workers(parent) {
+			if !slices.Contains(before, pid) {
 				return pid
 			}
 		}
@@ -55,11 +67,12 @@ func child(t *testing.T, parent int) int {
 
 func TestAWorkerThatIsKilledIsSaidToBe(t *testing.T) {
 	files, s := one(endless)
-	e := engine.New(engine.Options{})
+	e := engine.New(engine.Options{Timeout: 10 * time.Minute})
 	defer func() { _ = e.Close() }()
+	before := workers(os.Getpid())
 	done := make(chan error)
 	go func() { _, err := e.Render(t.Context(), treetest.Folder(t, files), s); done <- err }()
-	if err := syscall.Kill(child(t, os.Getpid()), syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(another(t, os.Getpid(), before), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if got := failure(t, <-done); got.Fault != engine.OfLimit || !strings.Contains(got.Message, "killed") {
@@ -98,13 +111,13 @@ func TestAWorkerEndsWithItsParent(t *testing.T) {
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	worker := child(t, parent.Process.Pid)
+	worker := another(t, parent.Process.Pid, nil)
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = bufio.NewScanner(out).Scan()
 	_ = parent.Wait()
-	for range 1000 {
+	for range 3000 {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", worker))
 		if err != nil || len(text) == 0 { // gone, or nobody waits for it
 			return

@@ -68,6 +68,9 @@ func (r *repository) read(path string) ([]byte, kind) {
 	return k.data, k.Kind
 }
 
+// target is where a link leads to, empty of what is none.
+func (r *repository) target(path string) string { return r.ask(statOf, path).Target }
+
 // refuse says why a path that is asked for is not given.
 func refuse(is kind, path string) *Error {
 	switch is {

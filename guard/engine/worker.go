@@ -145,6 +145,8 @@ func render(r *repository, s *Spec) (documents []Document, err error) {
 		return renderJsonnet(r, s)
 	case Helm:
 		return renderHelm(r, s)
+	case Kustomize:
+		return renderKustomize(r, s)
 	}
 	return nil, &Error{Fault: OfReach, Path: s.at(), Message: fmt.Sprintf("nothing renders %q", s.Tool)}
 }

@@ -39,8 +39,8 @@ type parsed struct {
 	all map[*engine.Result]*manifests
 }
 
-// of reads the objects of a result.
-func (p *parsed) of(r *engine.Result, keep object.Kinds) *manifests {
+// of reads the objects of a result. line says where an object of a file begins.
+func (p *parsed) of(r *engine.Result, keep object.Kinds, line func(path string, o *object.Object) int) *manifests {
 	p.mu.Lock()
 	m, ok := p.all[r]
 	p.mu.Unlock()
@@ -58,7 +58,7 @@ func (p *parsed) of(r *engine.Result, keep object.Kinds) *manifests {
 			f = object.Read(name, []byte(strings.ReplaceAll(string(d.Data), object.SkipMarker, "")), keep)
 		}
 		for o := range f.Objects {
-			f.Objects[o].Line, f.Objects[o].Column = max(1, d.Line), 1
+			f.Objects[o].Line, f.Objects[o].Column = line(d.Origin, &f.Objects[o]), 1
 		}
 		m.documents[n] = document{path: d.Origin, name: name, data: d.Data, hash: tree.Hash(d.Data), File: f}
 	}
@@ -133,7 +133,7 @@ func (i *Inventory) render(ctx context.Context, a *Application, source int, spec
 	if err != nil {
 		return err
 	}
-	m := i.parsed.of(result, i.Options.Keep)
+	m := i.parsed.of(result, i.Options.Keep, i.line)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, path := range result.Files {
@@ -151,6 +151,25 @@ func (i *Inventory) render(ctx context.Context, a *Application, source int, spec
 		}
 	}
 	return nil
+}
+
+// line says where in a file an object begins that was rendered from it: at the only one of its kind, or at the one whose name is in its own.
+func (i *Inventory) line(path string, o *object.Object) int {
+	f := i.File(path)
+	if f == nil || f.File == nil {
+		return 1
+	}
+	line, found := 1, 0
+	for n := range f.Objects {
+		if of := &f.Objects[n]; of.GroupKind() == o.GroupKind() && strings.Contains(o.Name, of.Name) {
+			line = of.Line
+			found++
+		}
+	}
+	if found != 1 {
+		return 1
+	}
+	return line
 }
 
 // known returns the path of a file of the tree: what a document comes from, or the file that says how it is rendered.

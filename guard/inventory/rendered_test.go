@@ -204,3 +204,36 @@ func TestApplicationsThatHelmRendersAreFoundWithTheirObjects(t *testing.T) {
 		t.Errorf("unread are %v", i.Unread)
 	}
 }
+
+func TestApplicationsOfKustomizeOverlaysAreFoundWithTheirObjects(t *testing.T) {
+	overlay := func(cluster string) string {
+		return "resources: [../../base]\nnamePrefix: " + cluster + "-\npatches:\n- target: {kind: Application}\n  patch: |\n    - {op: add, path: /spec/source/kustomize, value: {nameSuffix: -" + cluster + ", commonAnnotations: {note: $ARGOCD_APP_NAME}, commonAnnotationsEnvsubst: true}}\n"
+	}
+	i := load(t, map[string]string{
+		"c1.yaml":                             application("c1", "apps/overlays/c1", ""),
+		"c2.yaml":                             application("c2", "apps/overlays/c2", ""),
+		"apps/base/kustomization.yaml":        "resources: [db.yaml]\n",
+		"apps/base/db.yaml":                   "# the database\n" + application("db", "db", ""),
+		"apps/overlays/c1/kustomization.yaml": overlay("c1"),
+		"apps/overlays/c2/kustomization.yaml": overlay("c2"),
+		"db/kustomization.yaml":               "resources: [all.yaml]\n",
+		"db/all.yaml":                         "apiVersion: v1\nkind: Service\nmetadata: {name: db}\n---\napiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\n",
+	}, inventory.Options{})
+	for name, want := range map[string]string{
+		"c1":    "Application argocd/c1-db@apps/base/db.yaml:2",
+		"c2":    "Application argocd/c2-db@apps/base/db.yaml:2",
+		"c1-db": "Service dest/db-c1@db/all.yaml:1, StatefulSet dest/db-c1@db/all.yaml:5",
+		"c2-db": "Service dest/db-c2@db/all.yaml:1, StatefulSet dest/db-c2@db/all.yaml:5",
+	} {
+		if a := named(t, i, name); keys(a) != want || a.Broken != nil || len(a.Unanalysed) > 0 {
+			t.Errorf("%s has %s, %v, %v", name, keys(a), a.Broken, a.Unanalysed)
+		}
+	}
+	if len(i.Applications) != 4 || len(i.Unread) != 0 {
+		t.Errorf("there are %d Applications, and unread are %v", len(i.Applications), i.Unread)
+	}
+	body, err := i.Body(named(t, i, "c1-db").Targets[1].Origin)
+	if err != nil || body["metadata"].(map[string]any)["annotations"].(map[string]any)["note"] != "c1-db" {
+		t.Errorf("its body is %v, %v", body, err)
+	}
+}
