@@ -284,7 +284,7 @@ func (s *Settings) Config() (*rule.Config, error) {
 	for _, convention := range s.Conventions {
 		c.Conventions = append(c.Conventions, rule.Convention(convention))
 	}
-	c.Instance, c.Clusters, c.BackupLabels = s.Instance, s.Clusters, s.BackupLabels
+	c.Instance, c.Clusters, c.BackupLabels, c.Render = s.Instance, s.Clusters, s.BackupLabels, s.Render
 	if s.Quorum != nil {
 		c.Quorum = s.Quorum
 	}

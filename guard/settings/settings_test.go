@@ -36,6 +36,11 @@ waivers:
   reason: caches
   expires: 2027-01-01
 allow-unanalysed: ["chart-*"]
+render:
+- source: apps/(app).jsonnet
+  output: env/(app)/yml
+  tla-str: {app: (app)}
+  keep: [by-hand.yaml]
 `
 
 func write(t *testing.T, name, text string) string {

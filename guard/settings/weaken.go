@@ -30,6 +30,7 @@ func Weakened(before, after *Settings) []Edit {
 	w.judged()
 	w.numbers()
 	w.waived()
+	w.rendered()
 	return w.edits
 }
 
