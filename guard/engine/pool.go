@@ -48,9 +48,14 @@ var ErrClosed = errors.New("the engine is closed")
 
 // Render renders one source of a tree. That a source cannot be rendered is an *Error; other errors are of the tree or of ctx.
 func (e *Engine) Render(ctx context.Context, t tree.Tree, s *Spec) (*Result, error) {
+	return e.RenderWith(ctx, t, s, nil)
+}
+
+// RenderWith renders one source of a tree, unless a store has what it renders to.
+func (e *Engine) RenderWith(ctx context.Context, t tree.Tree, s *Spec, store Store) (*Result, error) {
 	f := newFiles(t)
 	key := s.key()
-	if result, err, ok := e.memo.get(key, f); ok {
+	if result, err, ok := e.memo.get(key, f, store); ok {
 		return result, err
 	}
 	select {
@@ -74,7 +79,7 @@ func (e *Engine) Render(ctx context.Context, t tree.Tree, s *Spec) (*Result, err
 		err = failed
 	}
 	if err == nil || failed != nil && failed.Fault != OfLimit { // another time it may be faster
-		e.memo.put(key, f, result, failed)
+		e.memo.put(key, f, result, failed, store)
 	}
 	return result, err
 }
