@@ -296,7 +296,8 @@ func (h *helm) render(c *chart.Chart, values map[string]any) (map[string]string,
 func (h *helm) documents(c *chart.Chart, manifests []releaseutil.Manifest, hooks []*release.Hook) (documents []Document) {
 	add := func(name, text string) {
 		if strings.TrimSpace(text) != "" {
-			documents = append(documents, Document{Data: []byte(text), Origin: h.origin(c, name), Line: 1})
+			// Helm ends each with a line: a text that stands last in one has it too.
+			documents = append(documents, Document{Data: []byte(text + "\n"), Origin: h.origin(c, name), Line: 1})
 		}
 	}
 	if !h.o.SkipCRDs {
