@@ -11,7 +11,8 @@
 // seen. The cases of one Instance are apart by names and can be run at once. What an object's fate was is told by its UID: an object that
 // was deleted and made again is not the same.
 //
-// Nothing here knows holdfast-guard, but for its identity of objects.
+// Nothing here but the tests knows holdfast-guard, but for its identity of objects. They hold what the built program plans against both: what
+// a case says, without Argo CD, and what Argo CD does.
 package argocd
 
 import (

@@ -33,7 +33,9 @@ func TestArgoCDDoesWhatTheCasesAndThePlanSay(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			instance, cache := start(t, tracking), t.TempDir()
+			hands := byHand(t, instance, tracking)
 			results := launch(t, instance, cases)
+			t.Run("by hand", hands)
 			for n := range cases {
 				t.Run(cases[n].Name, func(t *testing.T) {
 					t.Log(cases[n].Title)
@@ -87,11 +89,14 @@ func launch(t *testing.T, instance *argocd.Instance, cases []argocd.Case) []chan
 
 // selected returns the cases of one tracking method that are to run: HOLDFAST_ARGOCD_ALL may also be a list of names.
 func selected(tracking argocd.Tracking) []argocd.Case {
-	chosen := os.Getenv("HOLDFAST_ARGOCD_ALL")
-	return slices.DeleteFunc(argocd.Cases(), func(c argocd.Case) bool {
-		named := slices.Contains(strings.Split(chosen, ","), c.Name)
-		return c.Tracking != tracking || !c.Always && chosen == "" || len(chosen) > 1 && !named
-	})
+	return slices.DeleteFunc(argocd.Cases(), func(c argocd.Case) bool { return !chosen(&c, tracking) })
+}
+
+// chosen says whether a case is to run.
+func chosen(c *argocd.Case, tracking argocd.Tracking) bool {
+	list := os.Getenv("HOLDFAST_ARGOCD_ALL")
+	named := slices.Contains(strings.Split(list, ","), c.Name)
+	return c.Tracking == tracking && (c.Always || list != "") && (len(list) <= 1 || named)
 }
 
 // start runs a control plane and an Argo CD until the test ends.

@@ -18,14 +18,18 @@ import (
 	"github.com/holdfast-telemetry/holdfast/guard/object"
 )
 
+// SameByGit is the one case by hand about which git alone is right, and a plan that takes every mark on a live object for one of Argo CD's
+// is not.
+const SameByGit = "h07"
+
 // handTime is how long a change by hand may take until it is seen.
 const handTime = time.Minute
 
 // Kubeconfig is the file that reaches the cluster as an administrator.
 func (i *Instance) Kubeconfig() string { return i.cluster.Kubeconfig() }
 
-// ByHandCases are changes of what lives beside git, and then of git: a plan from git alone is wrong about each. They are for an Argo CD that
-// tracks by label, but for those that say otherwise. Nothing heals itself in them.
+// ByHandCases are changes of what lives beside git, and then of git: a plan from git alone is wrong about each but SameByGit. Nothing heals
+// itself in them.
 func ByHandCases() []Case {
 	const prunes = "{prune: true}"
 	quiet := start().with(RootFile, root().syncs(prunes)).with(app01File, app("app01").syncs(prunes))
@@ -33,7 +37,7 @@ func ByHandCases() []Case {
 	noSet := quiet.with(objects01File, four("app01")[1:]...)
 	leaves := quiet.without(app01File)
 	set, config, application := "StatefulSet app01/app01-db", "ConfigMap app01/app01-config", "Application app01-cluster01"
-	cases := []Case{
+	return []Case{
 		{
 			Name: "h01", Title: "the live StatefulSet is protected by hand, and leaves git", Always: true,
 			Commits: []Files{quiet, noSet}, ByHand: hand(set, options("Prune=false")), Says: []string{"app01-cluster01: PruneSkipped StatefulSet"},
@@ -58,37 +62,31 @@ func ByHandCases() []Case {
 			},
 		},
 		{
-			Name: "h05", Title: "a live object loses its label by hand, and its Application leaves git", Always: true,
+			Name: "h05", Title: "a live object loses its label by hand, and its Application leaves git", Tracking: ByLabel,
 			Commits: []Files{quiet, leaves}, ByHand: hand(config, `{"metadata":{"labels":{"app.kubernetes.io/instance":null}}}`),
 			Want: map[Fate][]string{Deleted: append(all("app01"), application)}, Racing: []string{config}, Or: Kept,
 		},
 		{
-			Name: "h06", Title: "an object that is made by hand has the label of an Application, which then gets another object", Always: true,
+			Name: "h06", Title: "an object that is made by hand has the label of an Application, which then gets another object", Tracking: ByLabel,
 			Commits: []Files{quiet, quiet.with(in("app01", "more.yaml"), configMap("app01", "app01-more"))},
 			ByHand:  made(configMap("app01", "app01-byhand"), Deleted, `{"metadata":{"labels":{"app.kubernetes.io/instance":"$P-app01-cluster01"}}}`),
 			Want:    map[Fate][]string{},
 		},
 		{
-			Name: "h07", Title: "a copy of an object has its tracking data, and both the object and another leave git", Tracking: ByAnnotation,
+			Name: "h07", Title: "a copy of an object has its tracking data, and both the object and another leave git",
 			Commits: []Files{quiet, quiet.with(objects01File, four("app01")[:2]...)},
 			ByHand: made(configMap("app01", "app01-copy"), Kept,
 				`{"metadata":{"annotations":{"argocd.argoproj.io/tracking-id":"$P-app01-cluster01:/ConfigMap:$P-app01/app01-config"}}}`),
 			Want: map[Fate][]string{Deleted: {config, "PersistentVolumeClaim app01/app01-shared"}},
 		},
 		{
-			Name: "h08", Title: "a copy of an object has its tracking data, and the Application leaves git", Tracking: ByAnnotation,
+			Name: "h08", Title: "a copy of an object has its tracking data, and the Application leaves git", Always: true,
 			Commits: []Files{quiet, leaves},
 			ByHand: made(configMap("app01", "app01-copy"), Deleted,
 				`{"metadata":{"annotations":{"argocd.argoproj.io/tracking-id":"$P-app01-cluster01:/ConfigMap:$P-app01/app01-config"}}}`),
 			Want: map[Fate][]string{Deleted: append(all("app01"), application)},
 		},
 	}
-	for n := range cases {
-		if n < 6 {
-			cases[n].Tracking = ByLabel
-		}
-	}
-	return cases
 }
 
 // options is the patch that sets the sync options of an object.

@@ -242,7 +242,33 @@ func readings() []Case {
 			Name: "s19", Title: "a kustomization gets a prefix of names", Commits: []Files{kustomization("", "a.yaml", "b.yaml"), kustomization("new-", "a.yaml", "b.yaml")},
 			Want: map[Fate][]string{Deleted: {"ConfigMap app01/app01-more", "ConfigMap app01/app01-config"}},
 		},
+		{
+			Name: "s20", Title: "a parameter in the Application of a chart switches objects off",
+			Commits: []Files{
+				chart("true", ""),
+				chart("true", "").with(app01File, app("app01").reads("app01", ", helm: {parameters: [{name: enabled, value: 'false'}]}")),
+			},
+			Want: gone,
+		},
+		{
+			Name: "s21", Title: "an object of a chart with a hook of Helm leaves it", Commits: []Files{chartHook("true"), chartHook("false")},
+			Want: map[Fate][]string{Deleted: {"ConfigMap app01/app01-more"}, Recreated: {"ConfigMap app01/app01-hook"}},
+		},
+		{
+			Name: "s22", Title: "the Application of a kustomization gets a prefix of names",
+			Commits: []Files{
+				kustomization("", "a.yaml", "b.yaml"),
+				kustomization("", "a.yaml", "b.yaml").with(app01File, app("app01").reads("app01", ", kustomize: {namePrefix: new-}")),
+			},
+			Want: map[Fate][]string{Deleted: {"ConfigMap app01/app01-more", "ConfigMap app01/app01-config"}},
+		},
 	}
+}
+
+// chartHook is chart with a hook of Helm, which stays until it is made again.
+func chartHook(enabled string) Files {
+	hook := configMap("app01", "app01-hook").in("").annotate("helm.sh/hook", "pre-install,pre-upgrade")
+	return chart(enabled, "").with(in("app01", "templates/hook.yaml"), hook)
 }
 
 // list is a List of objects.

@@ -18,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/holdfast-telemetry/holdfast/e2e/kube"
 )
 
 // patience bounds every wait for something that comes by itself.
@@ -224,22 +226,10 @@ func (e *environment) makeVolume(name, claim, uid string) {
 	}
 }
 
-// await polls until the condition returns nil.
+// await waits until the condition returns nil.
 func (e *environment) await(what string, condition func(context.Context) error) {
 	e.Helper()
-	ctx, cancel := context.WithTimeout(e.Context(), patience)
-	defer cancel()
-	for {
-		err := condition(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			e.Fatalf("waiting until %s: %v", what, err)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+	kube.Eventually(e.T, patience, what, condition)
 }
 
 func (e *environment) running() {

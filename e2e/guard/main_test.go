@@ -5,10 +5,8 @@ package guard_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/holdfast-telemetry/holdfast/e2e/kube"
 )
@@ -16,29 +14,9 @@ import (
 // cluster is shared by all tests; each has namespaces and volumes of its own.
 var cluster *kube.Cluster
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) (status int) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute) // the first run builds the peers
-	defer cancel()
-	fail := func(err error) int {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	var err error
-	if cluster, err = kube.Start(ctx, kube.Options{}); err != nil {
-		return fail(err)
-	}
-	defer func() {
-		if err := cluster.Stop(); err != nil {
-			status = fail(err)
-		}
-	}()
-	if err := cluster.StartKwok(ctx, 3); err != nil {
-		return fail(err)
-	}
-	if err := gitops(ctx); err != nil {
-		return fail(err)
-	}
-	return m.Run()
+func TestMain(m *testing.M) {
+	os.Exit(kube.Main(m, 3, func(ctx context.Context, c *kube.Cluster) (func(), error) {
+		cluster = c
+		return nil, gitops(ctx)
+	}))
 }

@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-telemetry/holdfast/e2e/kube"
 	"github.com/holdfast-telemetry/holdfast/e2e/peer"
 )
 
@@ -411,9 +412,10 @@ func (o *objects) metric(address, want string) {
 
 func (o *objects) await(what string, ok func() bool) {
 	o.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			o.Fatalf("waiting until %s", what)
+	kube.Eventually(o.T, patience, what, func(context.Context) error {
+		if !ok() {
+			return errors.New("no")
 		}
-	}
+		return nil
+	})
 }

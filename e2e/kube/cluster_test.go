@@ -23,21 +23,12 @@ import (
 // eventually waits until check returns nil.
 func eventually(t *testing.T, check func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check(ctx)
-		if err == nil {
-			return
+	defer func() {
+		if t.Failed() {
+			t.Log(cluster.Logs())
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("not within a minute: %v\n%s", err, cluster.Logs())
-		}
-	}
+	}()
+	kube.Eventually(t, time.Minute, "it holds", check)
 }
 
 func apply(t *testing.T, documents string) {

@@ -4,10 +4,8 @@ package kube_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/holdfast-telemetry/holdfast/e2e/kube"
 )
@@ -17,26 +15,9 @@ const nodes = 3
 
 var cluster *kube.Cluster
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) (status int) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute) // the first run builds the peers
-	defer cancel()
-	c, err := kube.Start(ctx, kube.Options{})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() {
-		if err := c.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			status = 1
-		}
-	}()
-	if err := c.StartKwok(ctx, nodes); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	cluster = c
-	return m.Run()
+func TestMain(m *testing.M) {
+	os.Exit(kube.Main(m, nodes, func(_ context.Context, c *kube.Cluster) (func(), error) {
+		cluster = c
+		return nil, nil
+	}))
 }

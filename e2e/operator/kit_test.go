@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/holdfast-telemetry/holdfast/e2e/kube"
 )
 
 // annotated is a pod with annotations.
@@ -148,19 +150,7 @@ func env(c *corev1.Container, name string) *corev1.EnvVar {
 // eventually fails the test unless ok returns nil in time.
 func eventually(t *testing.T, within time.Duration, ok func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	for {
-		err := ok()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatal(err)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+	kube.Eventually(t, within, "it holds", func(context.Context) error { return ok() })
 }
 
 // delivered returns the Secret of classes of a namespace once it has a class, as text.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/holdfast-telemetry/holdfast/e2e/kube"
 	"github.com/holdfast-telemetry/holdfast/e2e/operator"
@@ -37,38 +36,20 @@ var (
 	installed *operator.Installation
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) (status int) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
-	defer cancel()
-	fail := func(err error) int {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	var err error
-	if cluster, err = kube.Start(ctx, kube.Options{}); err != nil {
-		return fail(err)
-	}
-	defer func() {
-		if err := cluster.Stop(); err != nil {
-			status = fail(err)
+func TestMain(m *testing.M) {
+	os.Exit(kube.Main(m, 2, func(ctx context.Context, c *kube.Cluster) (func(), error) {
+		cluster = c
+		program, err := holdfastOperator()
+		if err != nil {
+			return nil, err
 		}
-	}()
-	if err := cluster.StartKwok(ctx, 2); err != nil {
-		return fail(err)
-	}
-	program, err := holdfastOperator()
-	if err != nil {
-		return fail(err)
-	}
-	installed, err = operator.Install(ctx, cluster, operator.Options{Program: program, Deploy: deploy, Classes: classes,
-		Args: []string{"--enable-istio-injection", "--recheck-interval=3s", "--holdfast-image=registry.example/holdfast@sha256:" + digest}})
-	if err != nil {
-		return fail(err)
-	}
-	defer installed.Stop()
-	return m.Run()
+		installed, err = operator.Install(ctx, cluster, operator.Options{Program: program, Deploy: deploy, Classes: classes,
+			Args: []string{"--enable-istio-injection", "--recheck-interval=3s", "--holdfast-image=registry.example/holdfast@sha256:" + digest}})
+		if err != nil {
+			return nil, err
+		}
+		return installed.Stop, nil
+	}))
 }
 
 // digest is one that no image has.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/guard/finding"
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
+	"github.com/holdfast-telemetry/holdfast/guard/plan"
 	"github.com/holdfast-telemetry/holdfast/guard/report"
 	"github.com/holdfast-telemetry/holdfast/guard/rule"
 	"github.com/holdfast-telemetry/holdfast/guard/settings"
@@ -250,6 +251,15 @@ func (a *app) rulesCommand() *cobra.Command {
 				a.printf("%s  %-7s  %s\n", r.ID, r.Severity, r.Name)
 			case strings.EqualFold(args[0], r.ID) || args[0] == r.Name:
 				a.printf("%s", r.Document())
+				return nil
+			}
+		}
+		for _, r := range plan.Rules {
+			switch {
+			case len(args) == 0:
+				a.printf("%s  %-7s  %s\n", r.ID, r.Severity, r.Name)
+			case strings.EqualFold(args[0], r.ID) || args[0] == r.Name:
+				a.printf("%s %s (%s, of changes)\n\n%s\n\nTo go on: %s.\n", r.ID, r.Name, r.Severity, r.Rationale, r.Fix)
 				return nil
 			}
 		}

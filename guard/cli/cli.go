@@ -41,18 +41,24 @@ var commands []func(*app) *cobra.Command
 // Main runs one command line (without the program's name) and returns the exit code.
 func Main(ctx context.Context, o Options, args []string) int {
 	a := &app{Options: o}
+	root := a.root()
+	root.SetArgs(commandline.Normalise(root, args))
+	return a.exit(root.ExecuteContext(ctx))
+}
+
+// root makes the whole command line.
+func (a *app) root() *cobra.Command {
 	root := &cobra.Command{Use: "holdfast-guard", Short: "GitOps that cannot delete production, and the way back"}
 	for _, command := range commands {
 		root.AddCommand(command(a))
 	}
 	root.AddCommand(a.versionCommand())
-	root.SetIn(o.In)
-	root.SetOut(o.Out)
-	root.SetErr(o.Err)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
-	root.SetArgs(commandline.Normalise(root, args))
-	return a.exit(root.ExecuteContext(ctx))
+	return root
 }
 
 // exit says what went wrong and returns the exit code that it has.

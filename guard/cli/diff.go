@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,8 @@ type diff struct {
 	// objects and percent say that the flags, and not the settings, have the limits.
 	objects, percent bool
 	live             liveFlags
+	// allow lets sources be unknown, beside those that the settings allow; blind says that there are others.
+	allow, blind bool
 }
 
 func (a *app) diffCommand() *cobra.Command {
@@ -52,7 +55,7 @@ the folder as it is on the disk.
 The settings and the approvals are those of guard.yaml in BASE, or of files outside of the repository: a change does not judge itself.
 
 Exit codes: 0 nothing of error severity stands; 1 findings; 2 the command line, the settings or the approvals are wrong; 3 something
-could not be read.`,
+could not be read, or is not analysed and not allowed to be.`,
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d.objects, d.percent = cmd.Flags().Changed("max-deleted"), cmd.Flags().Changed("max-deleted-percent")
@@ -69,6 +72,7 @@ could not be read.`,
 	flags.StringVar(&d.approvals, "approvals", "", "a file of approvals outside of the repository, beside those of the settings")
 	flags.IntVar(&d.limits.Objects, "max-deleted", settings.DefaultMaxDeleted, "how many objects a change may delete; 0 is any number")
 	flags.IntVar(&d.limits.Percent, "max-deleted-percent", settings.DefaultMaxDeletedPercent, "how much of one Application a change may delete; 0 is all of it")
+	flags.BoolVar(&d.allow, "allow-unanalysed", false, "do not fail because of Applications whose objects are not known")
 	d.live.bind(flags)
 	return cmd
 }
@@ -100,6 +104,9 @@ func (d *diff) run(cmd *cobra.Command, revisions string) error {
 	}
 	if p.Refused() {
 		return &exitError{ExitFailed, nil}
+	}
+	if d.blind && !d.allow {
+		return &exitError{ExitUnknown, nil}
 	}
 	return nil
 }
@@ -185,6 +192,7 @@ func (d *diff) plan(ctx context.Context, base, head tree.Tree, g *gate) (*report
 		return nil, err
 	}
 	d.saveCache(options.Cache)
+	d.blind = slices.ContainsFunc(slices.Concat(unanalysed(before, g.settings), unanalysed(after, g.settings)), func(u report.Unanalysed) bool { return !u.Allowed })
 	wanted := plan.Options{Stateful: options.Keep.And(object.Stateful()), Clusters: options.Clusters}
 	p := &report.Planned{Plan: plan.Between(before, after, withLive(wanted, lives)), Live: lives != nil}
 	findings := plan.Findings(p.Plan, before, after, g.limits)

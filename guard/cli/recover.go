@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/guard/recovery"
 	"github.com/holdfast-telemetry/holdfast/guard/snapshot"
+	"github.com/holdfast-telemetry/holdfast/guard/tree"
 )
 
 func init() { commands = append(commands, (*app).recoverCommand) }
@@ -54,34 +55,41 @@ func (f *sourceFlags) read(ctx context.Context, plan *recovery.Plan) (*recovery.
 			return nil, err
 		}
 	}
-	var files map[string][]byte
-	var err error
-	source := ""
-	switch {
-	case f.manifests != "" && f.revision != "":
-		return nil, errors.New("--manifests and --revision are two places: one is wanted")
-	case f.manifests != "":
-		if source, err = filepath.Abs(f.manifests); err != nil {
-			return nil, err
-		}
-		files, err = recovery.Folder(f.manifests)
-	case f.revision != "":
-		var commit, repository string
-		if repository, err = filepath.Abs(f.repository); err != nil {
-			return nil, err
-		}
-		files, commit, err = recovery.Revision(ctx, f.repository, f.revision, f.path)
-		source = "git:" + commit + ":" + f.path + "@" + repository
-	default:
-		return nil, errors.New("where are the manifests of the last good revision? --manifests or --revision is wanted")
-	}
+	t, folder, source, err := f.open(ctx)
 	if err != nil {
-		return nil, unknown(err)
+		return nil, err
 	}
+	defer func() { _ = t.Close() }() // it is only read
 	if f.namespace != "" {
 		source += "#" + f.namespace
 	}
-	return recovery.ParseManifests(files, source, f.namespace)
+	return recovery.ReadManifests(t, folder, source, f.namespace)
+}
+
+// open opens the tree that has the manifests, and returns the folder in it and how the plan names both.
+func (f *sourceFlags) open(ctx context.Context) (t tree.Tree, folder, source string, err error) {
+	switch {
+	case f.manifests != "" && f.revision != "":
+		return nil, "", "", errors.New("--manifests and --revision are two places: one is wanted")
+	case f.manifests != "":
+		if source, err = filepath.Abs(f.manifests); err != nil {
+			return nil, "", "", err
+		}
+		t, err = tree.Folder(f.manifests)
+		return t, "", source, unknown(err)
+	case f.revision == "":
+		return nil, "", "", errors.New("where are the manifests of the last good revision? --manifests or --revision is wanted")
+	}
+	repository, err := filepath.Abs(f.repository)
+	if err != nil {
+		return nil, "", "", err
+	}
+	commit, err := tree.Commit(ctx, repository, f.revision)
+	if err != nil {
+		return nil, "", "", unknown(err)
+	}
+	t, err = tree.Revision(ctx, repository, commit)
+	return t, f.path, "git:" + commit + ":" + f.path + "@" + repository, unknown(err)
 }
 
 // parse reads what read wrote into a plan.

@@ -87,7 +87,7 @@ func (f *renderFlags) add(cmd *cobra.Command) {
 	flags.StringArrayVarP(&f.values, "values", "f", nil, "Helm: a file of values")
 	flags.StringArrayVar(&f.set, "set", nil, "Helm: values, NAME=VALUE[,NAME=VALUE]")
 	flags.StringArrayVar(&f.setString, "set-string", nil, "Helm: values that are texts, NAME=VALUE[,NAME=VALUE]")
-	flags.StringVar(&f.release, "release", "", "Helm: the release's name (default the chart's)")
+	flags.StringVar(&f.release, "release", "", "Helm: the release's name (default the name of the chart's folder)")
 	flags.StringVar(&f.namespace, "namespace", "", "Helm: the release's namespace")
 	flags.StringVar(&f.kubeVersion, "kube-version", "", "Helm: the cluster's version (default "+engine.DefaultKubeVersion+")")
 	flags.StringArrayVar(&f.apiVersions, "api-versions", nil, "Helm: an API version that the cluster has")

@@ -53,11 +53,19 @@ func (e *Engine) Render(ctx context.Context, t tree.Tree, s *Spec) (*Result, err
 
 // RenderWith renders one source of a tree, unless a store has what it renders to.
 func (e *Engine) RenderWith(ctx context.Context, t tree.Tree, s *Spec, store Store) (*Result, error) {
-	f := newFiles(t)
-	key := s.key()
-	if result, err, ok := e.memo.get(key, f, store); ok {
+	if result, err, ok := e.memo.get(s.key(), newFiles(t), store); ok {
 		return result, err
 	}
+	return e.render(ctx, t, s, store)
+}
+
+// Anew renders a source as Render does, also where it was rendered before: what is random in it then differs.
+func (e *Engine) Anew(ctx context.Context, t tree.Tree, s *Spec) (*Result, error) {
+	return e.render(ctx, t, s, nil)
+}
+
+func (e *Engine) render(ctx context.Context, t tree.Tree, s *Spec, store Store) (*Result, error) {
+	f := newFiles(t)
 	select {
 	case e.turns <- struct{}{}:
 		defer func() { <-e.turns }()
@@ -79,7 +87,7 @@ func (e *Engine) RenderWith(ctx context.Context, t tree.Tree, s *Spec, store Sto
 		err = failed
 	}
 	if err == nil || failed != nil && failed.Fault != OfLimit { // another time it may be faster
-		e.memo.put(key, f, result, failed, store)
+		e.memo.put(s.key(), f, result, failed, store)
 	}
 	return result, err
 }

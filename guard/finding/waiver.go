@@ -16,6 +16,8 @@ import (
 // WaiveAnnotation waives findings about the object that carries it. Each of its lines is one waiver:
 //
 //	HG040,HG042 reason=rebuilt from the object store; expires=2026-12-31
+//
+// A comment of its document does the same, with one waiver (object.WaiveComment).
 const WaiveAnnotation = "holdfast.dev/waive"
 
 // Waiver lets findings pass until a day.
@@ -34,7 +36,7 @@ type Waiver struct {
 	By string `json:"by,omitempty"`
 	// Place is where it is written.
 	Place Place `json:"place"`
-	// In is the object whose annotation it is. It is nil for one of the settings.
+	// In is the object that carries it. It is nil for one of the settings.
 	In *object.Object `json:"-"`
 
 	object, path, application glob.Glob

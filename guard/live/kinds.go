@@ -137,6 +137,9 @@ func (r *reader) pages(ctx context.Context, k resource) ([]*plan.LiveObject, err
 	}
 }
 
+// errNoList is an answer that has no version, as every list has: an empty one of something between, for one.
+var errNoList = errors.New("the answer is no list of an API server")
+
 // page reads some objects of a kind: whole where more than metadata is wanted of them.
 func (r *reader) page(ctx context.Context, k resource, o metav1.ListOptions) ([]*plan.LiveObject, string, error) {
 	fields, whole := bodies[k.Kind]
@@ -144,6 +147,9 @@ func (r *reader) page(ctx context.Context, k resource, o metav1.ListOptions) ([]
 		l, err := r.meta.Resource(k.GroupVersionResource).List(ctx, o)
 		if err != nil {
 			return nil, "", err
+		}
+		if l.ResourceVersion == "" {
+			return nil, "", errNoList
 		}
 		all := make([]*plan.LiveObject, len(l.Items))
 		for n := range l.Items {
@@ -154,6 +160,9 @@ func (r *reader) page(ctx context.Context, k resource, o metav1.ListOptions) ([]
 	l, err := r.whole.Resource(k.GroupVersionResource).List(ctx, o)
 	if err != nil {
 		return nil, "", err
+	}
+	if l.GetResourceVersion() == "" {
+		return nil, "", errNoList
 	}
 	all := make([]*plan.LiveObject, len(l.Items))
 	for n := range l.Items {

@@ -9,13 +9,13 @@ import (
 )
 
 // Encoding is the version of what AppendFile writes and of what Read finds: a cache of another one is of no use.
-const Encoding = 2
+const Encoding = 3
 
 // AppendFile appends a file in the form that DecodeFile reads.
 //
 // All numbers are unsigned varints, and texts are their length in bytes and their bytes. A file is: flags (1 skipped, 2 lists, 4 bad); its
-// size; where it is bad line, column, message, and 1 for a manifest; the number of repeated keys, each with field, line and column; and the number of
-// objects. An object is: group, kind, namespace, name, version; flags (1 generated, 2 body); document, item, line, column; annotations and
+// size; where it is bad line, column, message, and 1 for a manifest; the number of repeated keys, each with field, line and column; the number of
+// comments, each with text, document and line; and the number of objects. An object is: group, kind, namespace, name, version; flags (1 generated, 2 body); document, item, line, column; annotations and
 // labels, each as the number of entries and key and value of each in the order of the keys; and its body as JSON.
 func AppendFile(dst []byte, f *File) ([]byte, error) {
 	dst = binary.AppendUvarint(dst, bits(f.Skipped, f.Lists, f.Bad != nil))
@@ -28,6 +28,10 @@ func AppendFile(dst []byte, f *File) ([]byte, error) {
 	dst = appendNumbers(dst, len(f.Repeated))
 	for _, r := range f.Repeated {
 		dst = appendNumbers(appendText(dst, r.Field), r.Line, r.Column)
+	}
+	dst = appendNumbers(dst, len(f.Comments))
+	for _, c := range f.Comments {
+		dst = appendNumbers(appendText(dst, c.Text), c.Document, c.Line)
 	}
 	dst = appendNumbers(dst, len(f.Objects))
 	for i := range f.Objects {
@@ -96,6 +100,9 @@ func DecodeFile(data []byte) (*File, error) {
 	}
 	for range d.count() {
 		f.Repeated = append(f.Repeated, Repeated{d.text(false), d.number(), d.number()})
+	}
+	for range d.count() {
+		f.Comments = append(f.Comments, Comment{Text: d.text(false), Document: d.number(), Line: d.number()})
 	}
 	if n := d.count(); n > 0 {
 		f.Objects = make([]Object, n)

@@ -21,7 +21,7 @@ func TestAFileIsTheSameAfterItsEncoding(t *testing.T) {
 			sameAfterEncoding(t, Read(path, text, Control().And(Stateful())))
 		}
 	}
-	sameAfterEncoding(t, &File{Skipped: true, Lists: true, Size: 1 << 33, Repeated: []Repeated{{"a.b", 1, 2}}, Objects: []Object{{Generated: true, Item: 2, Labels: map[string]string{"holdfast.dev/x": ""}}}})
+	sameAfterEncoding(t, &File{Skipped: true, Lists: true, Size: 1 << 33, Repeated: []Repeated{{"a.b", 1, 2}}, Comments: []Comment{{1, 7, "HG040"}}, Objects: []Object{{Generated: true, Item: 2, Labels: map[string]string{"holdfast.dev/x": ""}}}})
 }
 
 func sameAfterEncoding(t *testing.T, f *File) {

@@ -41,6 +41,8 @@ type Repeated struct {
 type File struct {
 	Objects  []Object   `json:"objects,omitempty"`
 	Repeated []Repeated `json:"repeated,omitempty"`
+	// Comments are those that waive findings.
+	Comments []Comment `json:"comments,omitempty"`
 	// Skipped files carry Argo CD's marker, and are read by nobody.
 	Skipped bool `json:"skipped,omitempty"`
 	// Lists says that a document was a list of objects.

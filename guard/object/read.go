@@ -41,6 +41,8 @@ func Read(name string, data []byte, keep Kinds) *File {
 	if bad != nil {
 		bad.Manifest = strings.HasSuffix(name, ".json") || looksLikeManifest(data) // Argo CD passes over no JSON
 		*f = File{Bad: bad}
+	} else if !strings.HasSuffix(name, ".json") {
+		f.comments(data)
 	}
 	return f
 }

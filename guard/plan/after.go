@@ -141,8 +141,8 @@ func (s *simulation) wanted() {
 
 func (s *simulation) wants(a *inventory.Application, lost map[live]bool, wanting map[live][]object.Key) {
 	cluster := s.cluster(a)
-	for key := range a.Standing() {
-		if at := (live{cluster, key}); lost[at] {
+	for key, t := range a.Standing() {
+		if at := (live{cluster, key}); lost[at] && (!t.Hook() || left(t)) {
 			wanting[at] = append(wanting[at], a.Key())
 		}
 	}

@@ -183,6 +183,17 @@ spec:
 `, elements, preserve)}
 	}
 	narrow := project("app01-cluster01", "app02")
+	config := strings.Split(objects("app01", ""), "---\n")[2]
+	config2 := strings.Replace(config, "app01-config", "other", 1)
+	annotated := func(annotation string) files {
+		return base().and(files{path01 + "/all.yaml": strings.ReplaceAll(objects("app01", ""), "namespace: app01}", "namespace: app01, annotations: {"+annotation+"}}")})
+	}
+	deletion := base().and(files{path01 + "/all.yaml": objectsIn("app01", "app01", "Delete=confirm", "")})
+	extraneous := annotated("argocd.argoproj.io/compare-options: IgnoreExtraneous")
+	forced := base().and(files{path01 + "/all.yaml": strings.Replace(objects("app01", ""), "app01}", "app01, annotations: {argocd.argoproj.io/sync-options: 'Replace=true,Force=true'}}", 1)})
+	only := func(f files) files {
+		return f.and(files{appFile: app{name: app01.name, path: path01, options: ", ApplyOutOfSyncOnly=true"}.String()})
+	}
 	for _, c := range []struct {
 		name         string
 		before, head files
@@ -216,6 +227,19 @@ spec:
 		{"25 the project was narrowed before", base().and(files{projectFile: narrow}), base().and(files{appFile: "", projectFile: narrow}), all(plan.Orphaned)},
 		{"26 an element leaves a set", base().and(set("{app: app01}, {app: app02}", false)), base().and(set("{app: app02}", false)), all(plan.Deleted)},
 		{"27 the set preserves", base().and(set("{app: app01}, {app: app02}", true)), base().and(set("{app: app02}", true)), all(plan.Orphaned)},
+		{"a02 Delete=confirm was live", deletion, deletion.and(files{appFile: ""}), all(plan.Held)},
+		{"a14 automation is switched off with it", base(), base().and(files{appFile: app{name: app01.name, path: path01, automated: "{enabled: false, prune: true}"}.String(), path01 + "/all.yaml": config}), with(all(plan.AtRisk), "ConfigMap", plan.Untouched)},
+		{"a17 the project goes with the Application", base(), base().and(files{appFile: "", projectFile: project("other", "app02")}), all(plan.AtRisk)},
+		{"d14 IgnoreExtraneous, and nothing else changes", extraneous, extraneous.and(files{path01 + "/all.yaml": strings.Split(extraneous[path01+"/all.yaml"], "---\n")[2]}), with(all(plan.Kept), "ConfigMap", plan.Untouched)},
+		{"d15 IgnoreExtraneous, and another object changes", extraneous, extraneous.and(files{path01 + "/all.yaml": strings.Replace(config, "metadata", "data: {a: b}\nmetadata", 1)}), with(all(plan.Deleted), "ConfigMap", plan.Untouched)},
+		{"e03 another object of what is replaced by force changes", forced, forced.and(files{path01 + "/all.yaml": forced[path01+"/all.yaml"] + "---\n" + config2}), with(all(plan.Untouched), "StatefulSet", plan.Recreated)},
+		{"e03 and only what differs is applied", only(forced), only(forced).and(files{path01 + "/all.yaml": forced[path01+"/all.yaml"] + "---\n" + config2}), all(plan.Untouched)},
+		{"e04 an Application without finalizer is renamed", base().and(files{appFile: app{name: app01.name, path: path01, finalizers: "[]"}.String()}), base().and(files{appFile: app{name: "other", path: path01, finalizers: "[]"}.String()}), all(plan.Kept)},
+		{"e06 the folder moves, and one file stays", base().and(files{path01 + "/b.yaml": config2}), base().and(files{path01 + "/all.yaml": "", path01 + "/b.yaml": config2, "new/all.yaml": objects("app01", ""), appFile: app{name: app01.name, path: "new"}.String()}), all(plan.AtRisk)},
+		{"e07 the folder moves whole", base(), base().and(files{path01 + "/all.yaml": "", "new/all.yaml": objects("app01", ""), appFile: app{name: app01.name, path: "new"}.String()}), all(plan.Untouched)},
+		{"e12 what a set made is written out", base().and(set("{app: app01}, {app: app02}", false)), base().and(set("{app: app02}", false)).and(files{"env/cluster01/argocd/yml/b.yaml": app01.String()}), all(plan.Recreated)},
+		{"e13 the set goes too", base().and(set("{app: app01}", false)), base(), all(plan.Recreated)},
+		{"the set goes, and its Application is written out with less", base().and(set("{app: app01}", false)), base().and(files{path01 + "/all.yaml": config}), with(all(plan.Deleted), "ConfigMap", plan.Recreated)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, p := fates(t, c.before, c.head)
@@ -229,5 +253,73 @@ spec:
 func TestNothingChangesWhereNothingChanged(t *testing.T) {
 	if p := plan.Between(inventoryOf(t, base()), inventoryOf(t, base()), plan.Options{}); len(p.Changes) != 0 {
 		t.Errorf("%+v", p.Changes)
+	}
+}
+
+// TestASyncRunsHooksAgain has what no limit counts: hooks are deleted and made again by every sync.
+func TestASyncRunsHooksAgain(t *testing.T) {
+	hook := func(policy string) string {
+		return "---\napiVersion: batch/v1\nkind: Job\nmetadata: {name: app01-migrate, namespace: app01, annotations: {argocd.argoproj.io/hook: PreSync" + policy + "}}\n"
+	}
+	succeeded := ", argocd.argoproj.io/hook-delete-policy: HookSucceeded"
+	objects := base()[path01+"/all.yaml"]
+	changed := strings.Replace(objects, "replicas: 2", "replicas: 3", 1)
+	for _, c := range []struct {
+		name, before, after string
+		head                files
+		want                plan.Fate
+	}{
+		{"with every sync", objects + hook(""), changed + hook(""), nil, plan.Recreated},
+		{"not without one", objects + hook(""), objects + hook(", a: b"), nil, plan.Untouched},
+		{"not one that has gone", objects + hook(succeeded), changed + hook(succeeded), nil, plan.Untouched},
+		{"and for the last time where it is to go then", objects + hook(""), changed + hook(succeeded), nil, plan.Deleted},
+		{"and leaves those that leave git", objects + hook(""), changed, nil, plan.Untouched},
+		{"but a cascade takes them", objects + hook(""), objects + hook(""), files{appFile: ""}, plan.Deleted},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before, head := base().and(files{path01 + "/all.yaml": c.before}), base().and(files{path01 + "/all.yaml": c.after}).and(c.head)
+			got, p := fates(t, before, head)
+			if got["Job"] != c.want {
+				t.Errorf("the hook is %s, want %s", got["Job"], c.want)
+			}
+			if c.want == plan.Untouched || c.head != nil {
+				return
+			}
+			for _, f := range plan.Findings(p, inventoryOf(t, before), inventoryOf(t, head), plan.Thresholds{Objects: 1, Percent: 1}) {
+				t.Errorf("finding %s: %s", f.Rule, f.Message)
+			}
+		})
+	}
+}
+
+// TestAConfirmationHoldsWhatComesAfterIt has objects of three waves that leave git; those of later waves go first.
+func TestAConfirmationHoldsWhatComesAfterIt(t *testing.T) {
+	object := func(wave int, options string) string {
+		return fmt.Sprintf("---\napiVersion: v1\nkind: Secret\nmetadata: {name: app01-%d, namespace: app01, annotations: {argocd.argoproj.io/sync-wave: '%d', argocd.argoproj.io/sync-options: '%s'}}\n", wave, wave, options)
+	}
+	for _, c := range []struct {
+		options [3]string // of the waves -1, 0 and 5
+		want    [3]plan.Fate
+	}{
+		{[3]string{"Prune=confirm", "", ""}, [3]plan.Fate{plan.Held, plan.Deleted, plan.Deleted}},
+		{[3]string{"", "Prune=confirm", ""}, [3]plan.Fate{plan.Held, plan.Held, plan.Deleted}},
+		{[3]string{"", "", "Prune=confirm"}, [3]plan.Fate{plan.Held, plan.Held, plan.Held}},
+		{[3]string{"Prune=confirm", "PruneLast=true", ""}, [3]plan.Fate{plan.Held, plan.Held, plan.Deleted}},
+		{[3]string{"Prune=confirm", "Prune=false", "Prune=confirm"}, [3]plan.Fate{plan.Held, plan.Kept, plan.Held}},
+	} {
+		all := base()[path01+"/all.yaml"]
+		before := all + object(-1, c.options[0]) + object(0, c.options[1]) + object(5, c.options[2])
+		p := plan.Between(inventoryOf(t, base().and(files{path01 + "/all.yaml": before})), inventoryOf(t, base()), plan.Options{})
+		got := make(map[string]plan.Fate)
+		for _, change := range p.Changes {
+			for _, e := range change.Effects {
+				got[e.Key.Name] = e.Fate
+			}
+		}
+		for n, wave := range []string{"app01--1", "app01-0", "app01-5"} {
+			if got[wave] != c.want[n] {
+				t.Errorf("%q: %s is %s, want %s", c.options, wave, got[wave], c.want[n])
+			}
+		}
 	}
 }

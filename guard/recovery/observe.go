@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os/exec"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -44,94 +42,85 @@ func act(format string, args ...any) observation {
 	return observation{ready, fmt.Sprintf(format, args...)}
 }
 
+// looks observe the steps of each action. Those of others are done when their question is answered.
+var looks map[Action]func(*Run, context.Context, *Step) (observation, error)
+
+func init() { // some look at other steps
+	looks = map[Action]func(*Run, context.Context, *Step) (observation, error){
+		Scale: (*Run).lookScale, PauseSync: (*Run).lookSync, ResumeSync: (*Run).lookSync, RetainAll: (*Run).lookRetain, Quiet: (*Run).lookQuiet,
+		Export: (*Run).lookExport, Assess: (*Run).lookAssess, Namespace: (*Run).lookNamespace, Recreate: (*Run).lookRecreate,
+		AwaitKeys: (*Run).lookSecret, Rebind: (*Run).lookRebind, Restored: (*Run).lookRestored, Apply: (*Run).lookApply, Close: (*Run).lookClose,
+	}
+}
+
 // look observes a step. It changes nothing.
 func (r *Run) look(ctx context.Context, s *Step) (observation, error) {
-	switch s.Action {
-	case Scale:
-		return r.lookScale(ctx, s)
-	case PauseSync, ResumeSync:
-		return r.lookSync(ctx, s)
-	case RetainAll:
-		return r.lookRetain(ctx, s)
-	case Quiet:
-		return r.lookQuiet(ctx, s)
-	case Export:
-		if _, err := snapshot.Read(ctx, snapshot.Folder(r.exportPath())); err == nil {
-			return observation{}, nil
-		}
-		return act("take a snapshot into %s", r.exportPath()), nil
-	case Assess:
-		return r.lookAssess(ctx)
-	case Namespace:
-		return r.lookNamespace(ctx, s)
-	case Recreate:
-		return r.lookRecreate(ctx, s)
-	case AwaitKeys:
-		return r.lookSecret(ctx, s)
-	case Rebind:
-		return r.lookRebind(ctx, s)
-	case Restored:
-		return r.lookRestored(ctx, s)
-	case Apply:
-		return r.lookApply(ctx, s)
-	case Close:
-		return r.lookClose(ctx)
+	if look, ok := looks[s.Action]; ok {
+		return look(r, ctx, s)
 	}
-	return observation{}, nil // Confirm: the answer was all
+	return observation{}, nil
+}
+
+// live looks at an object as the cluster has it. Without it the observation is absent.
+func (r *Run) live(ctx context.Context, of Ref, absent observation, look func(*unstructured.Unstructured) (observation, error)) (observation, error) {
+	o, err := r.Cluster.find(ctx, of)
+	if err != nil || o == nil {
+		return absent, err
+	}
+	return look(o)
+}
+
+func (r *Run) lookExport(ctx context.Context, _ *Step) (observation, error) {
+	if _, err := snapshot.Read(ctx, snapshot.Folder(r.exportPath())); err == nil {
+		return observation{}, nil
+	}
+	return act("take a snapshot into %s", r.exportPath()), nil
 }
 
 func (r *Run) exportPath() string { return filepath.Join(r.Dir, "before") }
 
 func (r *Run) lookScale(ctx context.Context, s *Step) (observation, error) {
-	o, err := r.Cluster.find(ctx, *s.Object)
-	if err != nil {
-		return observation{}, err
+	absent := observation{}
+	if *s.Replicas > 0 {
+		absent = stop("%s is not there: it was when the plan was made", s.Object)
 	}
-	if o == nil && *s.Replicas == 0 {
-		return observation{}, nil
-	}
-	if o == nil {
-		return stop("%s is not there: it was when the plan was made", s.Object), nil
-	}
-	if number(o, "spec", "replicas") != *s.Replicas {
-		return act("set its replicas to %d", *s.Replicas), nil
-	}
-	return r.settled(ctx, o, *s.Replicas)
+	return r.live(ctx, *s.Object, absent, func(o *unstructured.Unstructured) (observation, error) {
+		if number(o, "spec", "replicas") != *s.Replicas {
+			return act("set its replicas to %d", *s.Replicas), nil
+		}
+		return settled(o, *s.Replicas), nil
+	})
 }
 
 // settled tells whether a workload's controller has done what its spec says: that many pods are there, and ready.
-func (r *Run) settled(_ context.Context, o *unstructured.Unstructured, n int64) (observation, error) {
+func settled(o *unstructured.Unstructured, n int64) observation {
 	if number(o, "status", "observedGeneration") < o.GetGeneration() {
-		return wait("its controller has not seen it yet"), nil
+		return wait("its controller has not seen it yet")
 	}
 	if has := number(o, "status", "readyReplicas"); has < n {
-		return wait("%d of %d pods are ready", has, n), nil
+		return wait("%d of %d pods are ready", has, n)
 	}
 	if has := number(o, "status", "replicas"); n == 0 && has > 0 {
-		return wait("%d pods are still there", has), nil
+		return wait("%d pods are still there", has)
 	}
-	return observation{}, nil
+	return observation{}
 }
 
 func (r *Run) lookSync(ctx context.Context, s *Step) (observation, error) {
-	o, err := r.Cluster.find(ctx, *s.Object)
-	if err != nil {
-		return observation{}, err
+	absent := observation{}
+	if s.Action == ResumeSync {
+		absent = stop("%s is not there", s.Object)
 	}
-	if o == nil && s.Action == PauseSync {
+	return r.live(ctx, *s.Object, absent, func(o *unstructured.Unstructured) (observation, error) {
+		has, ok, _ := unstructured.NestedMap(o.Object, "spec", "syncPolicy", "automated")
+		switch {
+		case s.Action == PauseSync && ok:
+			return act("take its automated sync"), nil
+		case s.Action == ResumeSync && (!ok || !sameJSON(has, s.Automated)):
+			return act("give it its automated sync"), nil
+		}
 		return observation{}, nil
-	}
-	if o == nil {
-		return stop("%s is not there", s.Object), nil
-	}
-	has, ok, _ := unstructured.NestedMap(o.Object, "spec", "syncPolicy", "automated")
-	switch {
-	case s.Action == PauseSync && ok:
-		return act("take its automated sync"), nil
-	case s.Action == ResumeSync && (!ok || !sameJSON(has, s.Automated)):
-		return act("give it its automated sync"), nil
-	}
-	return observation{}, nil
+	})
 }
 
 func sameJSON(a, b any) bool {
@@ -193,7 +182,7 @@ func (r *Run) lookQuiet(ctx context.Context, s *Step) (observation, error) {
 }
 
 // lookAssess looks at all volumes at once, so that a person hears of everything before anything is made.
-func (r *Run) lookAssess(ctx context.Context) (observation, error) {
+func (r *Run) lookAssess(ctx context.Context, _ *Step) (observation, error) {
 	var whys []string
 	for _, s := range r.rebinds {
 		if r.moot(s) {
@@ -224,20 +213,15 @@ func (r *Run) willRecreate(rebind *Step) (will bool) {
 }
 
 func (r *Run) lookNamespace(ctx context.Context, s *Step) (observation, error) {
-	o, err := r.Cluster.find(ctx, *s.Object)
-	if err != nil {
-		return observation{}, err
-	}
-	if o == nil {
-		return act("make it"), nil
-	}
-	if o.GetDeletionTimestamp() != nil {
-		return wait("it is being deleted: %s", conditions(o)), nil
-	}
-	if s.Digest == "" {
-		return observation{}, nil
-	}
-	return r.compare(ctx, s, o)
+	return r.live(ctx, *s.Object, act("make it"), func(o *unstructured.Unstructured) (observation, error) {
+		switch {
+		case o.GetDeletionTimestamp() != nil:
+			return wait("it is being deleted: %s", conditions(o)), nil
+		case s.Digest == "":
+			return observation{}, nil
+		}
+		return r.compare(ctx, s, o)
+	})
 }
 
 // conditions are those of an object that say something.
@@ -253,89 +237,37 @@ func conditions(o *unstructured.Unstructured) string {
 }
 
 func (r *Run) lookSecret(ctx context.Context, s *Step) (observation, error) {
-	o, err := r.Cluster.find(ctx, *s.Object)
-	if err != nil {
-		return observation{}, err
-	}
-	if o == nil {
-		return stop("%s is not there, and is not in the manifests: make it, with the keys %v", s.Object, s.Keys), nil
-	}
-	data, _, _ := unstructured.NestedMap(o.Object, "data")
-	for _, k := range s.Keys {
-		if _, ok := data[k]; !ok {
-			return stop("%s has no key %q, which it had", s.Object, k), nil
+	absent := stop("%s is not there, and is not in the manifests: make it, with the keys %v", s.Object, s.Keys)
+	return r.live(ctx, *s.Object, absent, func(o *unstructured.Unstructured) (observation, error) {
+		data, _, _ := unstructured.NestedMap(o.Object, "data")
+		for _, k := range s.Keys {
+			if _, ok := data[k]; !ok {
+				return stop("%s has no key %q, which it had", s.Object, k), nil
+			}
 		}
-	}
-	return observation{}, nil
+		return observation{}, nil
+	})
 }
 
 func (r *Run) lookRestored(ctx context.Context, s *Step) (observation, error) {
 	for _, key := range s.Claims {
-		namespace, name := split(key)
-		o, err := r.Cluster.find(ctx, claimRef(namespace, name))
-		if err != nil {
-			return observation{}, err
-		}
-		if o == nil {
-			return stop("the claim %s is not there: somebody has to restore it", key), nil
-		}
-		if phase, _, _ := unstructured.NestedString(o.Object, "status", "phase"); phase != string(corev1.ClaimBound) {
-			return wait("the claim %s is %s", key, phase), nil
+		absent := stop("the claim %s is not there: somebody has to restore it", key)
+		o, err := r.live(ctx, claimRef(split(key)), absent, func(o *unstructured.Unstructured) (observation, error) {
+			if phase, _, _ := unstructured.NestedString(o.Object, "status", "phase"); phase != string(corev1.ClaimBound) {
+				return wait("the claim %s is %s", key, phase), nil
+			}
+			return observation{}, nil
+		})
+		if err != nil || o.state != done {
+			return o, err
 		}
 	}
 	return observation{}, nil
 }
 
-// prepared is a manifest as a step applies it.
-func (r *Run) prepared(s *Step) (*unstructured.Unstructured, error) {
-	m := r.Manifests.find(*s.Object)
-	if m == nil {
-		return nil, fmt.Errorf("the manifests have no %s, which step %s applies: they are not those of the plan", s.Object, s.ID)
-	}
-	if s.Digest != "" && m.Digest != s.Digest {
-		return nil, fmt.Errorf("%s: %s is not as it was when the plan was made", m.Origin, s.Object)
-	}
-	o := m.DeepCopy()
-	if s.Replicas != nil {
-		_ = unstructured.SetNestedField(o.Object, *s.Replicas, "spec", "replicas") // a workload has a spec
-	}
-	if s.WithoutProbes {
-		stripProbes(o)
-	}
-	if s.Suspended && s.Object.Kind == "CronJob" {
-		_ = unstructured.SetNestedField(o.Object, true, "spec", "suspend")
-	}
-	if s.Suspended && s.Object.Kind == "Application" {
-		unstructured.RemoveNestedField(o.Object, "spec", "syncPolicy", "automated")
-	}
-	return o, nil
-}
-
-func (r *Run) lookApply(ctx context.Context, s *Step) (observation, error) {
-	live, err := r.Cluster.find(ctx, *s.Object)
-	if err != nil {
-		return observation{}, err
-	}
-	if live != nil && live.GetDeletionTimestamp() != nil {
-		return wait("one of that name is being deleted"), nil
-	}
-	if live == nil || s.Replicas != nil && number(live, "spec", "replicas") < *s.Replicas {
-		if o, err := r.lookClaims(ctx, s); err != nil || o.state != done {
-			return o, err
-		}
-	}
-	if live == nil {
-		return act("make it"), nil
-	}
-	if o, err := r.lookSpec(ctx, s, live); err != nil || o.state != done {
-		return o, err
-	}
-	return r.lookReady(ctx, s, live)
-}
-
-// lookClaims is what no workload starts without.
-func (r *Run) lookClaims(ctx context.Context, s *Step) (observation, error) {
-	for _, key := range s.Claims {
+// bound looks whether claims are bound to their volumes. Those that nothing is to be done for are.
+func (r *Run) bound(ctx context.Context, keys []string) (observation, error) {
+	for _, key := range keys {
 		rebind := r.rebinds[key]
 		if rebind == nil || r.moot(rebind) {
 			continue
@@ -351,113 +283,8 @@ func (r *Run) lookClaims(ctx context.Context, s *Step) (observation, error) {
 	return observation{}, nil
 }
 
-// lookSpec compares a workload with its manifest. What has come further than this step is left alone: more replicas, probes that are
-// back, a CronJob that runs again.
-func (r *Run) lookSpec(ctx context.Context, s *Step, live *unstructured.Unstructured) (observation, error) {
-	if s.Object.Kind == "Job" || s.Suspended {
-		return observation{}, nil
-	}
-	n := number(live, "spec", "replicas")
-	if s.Replicas != nil && (n < *s.Replicas || s.Exactly && n != *s.Replicas) {
-		return act("bring it to %d replicas", *s.Replicas), nil
-	}
-	if s.WithoutProbes {
-		return observation{}, nil
-	}
-	further := *s
-	if s.Replicas != nil && !s.Exactly {
-		further.Replicas = &n
-	}
-	return r.compare(ctx, &further, live)
-}
-
-// compare asks the API server what an object would be after the manifest was applied.
-func (r *Run) compare(ctx context.Context, s *Step, live *unstructured.Unstructured) (observation, error) {
-	o, err := r.prepared(s)
-	if err != nil {
-		return observation{}, err
-	}
-	would, err := r.Cluster.dry().apply(ctx, o)
-	if err != nil {
-		return observation{}, fmt.Errorf("asking what %s would be: %w", s.Object, err)
-	}
-	if !reflect.DeepEqual(bare(would), bare(live)) {
-		return act("apply the manifest"), nil
-	}
-	return observation{}, nil
-}
-
-func bare(o *unstructured.Unstructured) map[string]any {
-	c := o.DeepCopy()
-	clean(c)
-	return c.Object
-}
-
-// lookReady tells whether what was applied does its work.
-func (r *Run) lookReady(ctx context.Context, s *Step, live *unstructured.Unstructured) (observation, error) {
-	switch s.Object.Kind {
-	case "CustomResourceDefinition":
-		if !strings.Contains(conditions(live), "Established") {
-			return wait("it is not established"), nil
-		}
-	case "StatefulSet", "Deployment", "ReplicaSet":
-		o, err := r.settled(ctx, live, *s.Replicas)
-		if err != nil || o.state != done {
-			return o, err
-		}
-		if why := rolling(live); why != "" && !s.WithoutProbes {
-			return wait("%s", why), nil
-		}
-	case "DaemonSet":
-		if want, has := number(live, "status", "desiredNumberScheduled"), number(live, "status", "numberReady"); has < want || number(live, "status", "observedGeneration") < live.GetGeneration() {
-			return wait("%d of %d pods are ready", has, want), nil
-		}
-	}
-	return r.lookCheck(ctx, s)
-}
-
-// rolling says what a workload's update still has to do. Where pods are replaced by hand there is nothing to wait for.
-func rolling(o *unstructured.Unstructured) string {
-	kind, _, _ := unstructured.NestedString(o.Object, "spec", "updateStrategy", "type")
-	if kind == "OnDelete" || number(o, "spec", "updateStrategy", "rollingUpdate", "partition") > 0 || o.GetKind() == "ReplicaSet" {
-		return ""
-	}
-	if want, has := number(o, "spec", "replicas"), number(o, "status", "updatedReplicas"); has < want {
-		return fmt.Sprintf("%d of %d pods are of the newest template", has, want)
-	}
-	return ""
-}
-
-// lookCheck runs the check of the policy. It is a person's program, and knows what quorum is.
-func (r *Run) lookCheck(ctx context.Context, s *Step) (observation, error) {
-	if len(s.Check) == 0 || r.unchecked {
-		return observation{}, nil
-	}
-	cmd := exec.CommandContext(ctx, s.Check[0], s.Check[1:]...)
-	cmd.Env = r.Environ
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		said := strings.TrimSpace(string(out))
-		return wait("the check %s says no: %v: %s", strings.Join(s.Check, " "), err, said[:min(len(said), 500)]), nil
-	}
-	return observation{}, nil
-}
-
-func (r *Run) lookClose(ctx context.Context) (observation, error) {
-	for _, key := range r.keys() {
-		s := r.rebinds[key]
-		if r.moot(s) {
-			continue
-		}
-		o, err := r.lookRebind(ctx, s)
-		if err != nil {
-			return o, err
-		}
-		if o.state != done {
-			return stop("claim %s: %s", key, o.why), nil
-		}
-	}
-	return observation{}, nil
+func (r *Run) lookClose(ctx context.Context, _ *Step) (observation, error) {
+	return r.bound(ctx, r.keys())
 }
 
 // passing tells whether an error may be another one when the same is asked again.

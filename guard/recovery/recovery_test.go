@@ -2,13 +2,18 @@ package recovery
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/holdfast-telemetry/holdfast/guard/tree/treetest"
 )
 
 func released(name, ns, claim, uid string) *corev1.PersistentVolume {
@@ -65,14 +70,60 @@ spec:
 `
 
 func TestTwoManifestsOfOneObjectAreAnErrorThatNamesBoth(t *testing.T) {
-	_, err := ParseManifests(map[string][]byte{"a.yaml": []byte(etcdSet), "b.yml": []byte(strings.Replace(etcdSet, "apps/v1", "apps/v1beta1", 1))}, "x", "")
-	if err == nil || !strings.Contains(err.Error(), "a.yaml: document 1") || !strings.Contains(err.Error(), "b.yml: document 1") {
+	files := treetest.Folder(t, map[string]string{"a.yaml": etcdSet, "b.yml": "# a comment\n" + strings.Replace(etcdSet, "apps/v1", "apps/v1beta1", 1)})
+	_, err := ReadManifests(files, "", "x", "")
+	if err == nil || !strings.Contains(err.Error(), "a.yaml:1") || !strings.Contains(err.Error(), "b.yml:2") {
 		t.Errorf("it says %v", err)
 	}
 }
 
+func TestWhatArgoCDPassesOverIsNotAppliedAndIsNamed(t *testing.T) {
+	m, err := ReadManifests(treetest.Folder(t, map[string]string{
+		"app/set.yaml": etcdSet, "app/notes.txt": "no", "app/values.yaml": "a: 1\n", "app/marked.yaml": "# +argocd:skip-file-rendering\n" + etcdSet,
+		"app/more/list.json": `{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}},
+			{"apiVersion":"example.org/v1","kind":"Topic","metadata":{"name":"t"},"spec":{"bytes":9223372036854775807}}]}`,
+		"app/hooks.yaml": "{apiVersion: batch/v1, kind: Job, metadata: {generateName: j-}}\n---\n" +
+			"{apiVersion: batch/v1, kind: Job, metadata: {name: k, annotations: {argocd.argoproj.io/hook: PreSync}}}\n",
+		"app/crd.yaml":   "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: topics.example.org}, spec: {group: example.org, scope: Cluster, names: {kind: Topic}}}\n",
+		"elsewhere.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {}\n",
+	}), "app", "x", "ns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, o := range m.objects {
+		got = append(got, o.Origin+" "+o.GetKind()+" "+o.GetNamespace())
+	}
+	want := []string{"app/crd.yaml:1 CustomResourceDefinition ", "app/set.yaml:1 StatefulSet a", "app/more/list.json:2 Topic ", "app/more/list.json:1 ConfigMap ns"}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the objects are %q", got)
+	}
+	if len(m.Skipped) != 4 {
+		t.Errorf("passed over: %q", m.Skipped)
+	}
+	topic := m.find(Ref{APIVersion: "example.org/v1", Kind: "Topic", Name: "t"})
+	if n, ok, err := unstructured.NestedInt64(topic.Object, "spec", "bytes"); n != math.MaxInt64 || !ok || err != nil {
+		t.Errorf("a large number is %d: %v", n, err)
+	}
+}
+
+func TestManifestsThatArgoCDWouldFailOnAreNotReadInPart(t *testing.T) {
+	for name, text := range map[string]string{
+		"a key twice": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  name: b\n", "no name": "apiVersion: v1\nkind: ConfigMap\nmetadata: {}\n", "no YAML": "apiVersion: v1\nkind: [\nmetadata: {}\n",
+	} {
+		if _, err := ReadManifests(treetest.Folder(t, map[string]string{"a.yaml": etcdSet, "b.yaml": text}), "", "x", ""); err == nil || !strings.Contains(err.Error(), "b.yaml") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := ReadManifests(treetest.Folder(t, map[string]string{"a/a.yaml": etcdSet}), "b", "x", ""); err == nil {
+		t.Error("a folder without manifests is read")
+	}
+}
+
 func TestAClaimOfNobodyIsAQuestionAndOneOfASetIsNot(t *testing.T) {
-	m, err := ParseManifests(map[string][]byte{"a.yaml": []byte(etcdSet)}, "x", "")
+	m, err := ReadManifests(treetest.Folder(t, map[string]string{"a.yaml": etcdSet}), "", "x", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,12 +223,12 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func FuzzParseManifests(f *testing.F) {
+func FuzzReadManifests(f *testing.F) {
 	f.Add([]byte(etcdSet))
 	f.Add([]byte("{kind: List, apiVersion: v1, items: [{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}]}"))
 	f.Fuzz(func(_ *testing.T, b []byte) {
-		m, err := ParseManifests(map[string][]byte{"a.yaml": b}, "x", "ns")
-		if err != nil {
+		m := &Manifests{byKey: map[string]int{}}
+		if m.read("a.yaml", b) != nil || m.finish("ns") != nil {
 			return
 		}
 		_ = (&assessment{namespaces: []string{"ns"}}).wants(m.objects)

@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/holdfast-telemetry/holdfast/guard/object"
 )
 
 // ErrNotEmpty tells that a cluster has something in it, and is no scratch.
@@ -248,7 +250,7 @@ func application(s *Step) *unstructured.Unstructured {
 
 // definitions makes those of the kinds that the plan names, and neither the scratch nor the manifests have. They check nothing.
 func (c *scene) definitions(ctx context.Context) error {
-	own := c.Manifests.scopes()
+	own := c.Manifests.defined()
 	made := map[schema.GroupKind]bool{}
 	var err error
 	c.Plan.Steps(func(_ *Phase, s *Step) bool {
@@ -256,7 +258,7 @@ func (c *scene) definitions(ctx context.Context) error {
 			return true
 		}
 		gvk := schema.FromAPIVersionAndKind(s.Object.APIVersion, s.Object.Kind)
-		if _, ok := own[gvk.GroupKind()]; ok || made[gvk.GroupKind()] {
+		if _, ok := own[object.Kind(gvk.GroupKind())]; ok || made[gvk.GroupKind()] {
 			return true
 		}
 		if _, rerr := c.Cluster.resource(gvk, ""); !meta.IsNoMatchError(rerr) {

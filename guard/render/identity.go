@@ -72,6 +72,7 @@ type claims struct {
 	byKey  map[object.Key]claimed
 	byName map[string]claimed // by the name in lower case
 	lost   []loss
+	limit  int
 }
 
 // loss is a claim that came to nothing.
@@ -80,15 +81,15 @@ type loss struct {
 	same          bool // object, and not only the name of its file
 }
 
-func newClaims() *claims {
-	return &claims{byKey: make(map[object.Key]claimed), byName: make(map[string]claimed)}
+func newClaims(limit int) *claims {
+	return &claims{limit: limit, byKey: make(map[object.Key]claimed), byName: make(map[string]claimed)}
 }
 
 var errLimit = fmt.Errorf("there are more than %d objects: divide the output", MaxObjects)
 
 // claim says whether an object is the first of its identity and its file's name.
 func (c *claims) claim(new claimed, generated bool) (bool, error) {
-	if len(c.byName) >= MaxObjects {
+	if len(c.byName) >= c.limit {
 		return false, errLimit
 	}
 	fold := strings.ToLower(new.name)

@@ -66,7 +66,7 @@ func (r *Renderer) Each(ctx context.Context, o *Output, take func(*Manifest) err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	at := &rendering{Renderer: r, take: take, claims: newClaims()}
+	at := &rendering{Renderer: r, take: take, claims: newClaims(MaxObjects)}
 	jobs := make(chan job, 64)
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {

@@ -43,6 +43,9 @@ func (r *rendering) texts(ctx context.Context, s *source, do func(text)) error {
 
 func (s *source) helm() engine.HelmOptions {
 	h := s.Helm
+	if h.Release == "" {
+		h.Release = path.Base(s.Path)
+	}
 	h.SkipCRDs = !s.IncludeCRDs
 	return h
 }
@@ -108,7 +111,7 @@ func (r *rendering) engine(ctx context.Context, s *source, spec *engine.Spec, do
 		return fmt.Errorf("rendering %s: %w", s.Path, err)
 	}
 	if spec.Tool == engine.Helm {
-		again, err := r.Engine.Render(ctx, r.Tree, spec)
+		again, err := r.Engine.Anew(ctx, r.Tree, spec)
 		if err != nil {
 			return fmt.Errorf("rendering %s again: %w", s.Path, err)
 		}

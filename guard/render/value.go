@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
 	sigs "sigs.k8s.io/yaml"
 
 	"github.com/holdfast-telemetry/holdfast/guard/object"
@@ -44,51 +43,46 @@ func parseJSON(data []byte) (any, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("something follows the JSON value")
 	}
-	return numbers(v), nil
+	return numbers(v)
 }
 
 // numbers makes numbers of the texts that encoding/json leaves them as, in place: whole numbers stay whole, and exact.
-func numbers(v any) any {
+func numbers(v any) (any, error) {
+	var err error
 	switch v := v.(type) {
 	case map[string]any:
 		for key, value := range v {
-			v[key] = numbers(value)
+			if v[key], err = numbers(value); err != nil {
+				return nil, err
+			}
 		}
 	case []any:
 		for n := range v {
-			v[n] = numbers(v[n])
+			if v[n], err = numbers(v[n]); err != nil {
+				return nil, err
+			}
 		}
 	case json.Number:
 		return number(string(v))
 	}
-	return v
+	return v, nil
 }
 
-func number(text string) any {
+func number(text string) (any, error) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return n
+		return n, nil
 	}
 	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
-		return n
+		return n, nil
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		return text
+		return nil, fmt.Errorf("the number %.40s is too large", text)
 	}
 	if f == math.Trunc(f) && math.Abs(f) < 1<<53 { // 1e6 is no whole number to the API server in YAML, and 1000000 is
-		return int64(f)
+		return int64(f), nil
 	}
-	return f
-}
-
-// encode writes an object as YAML: the keys in order, lists at the column of their key, no line folded. The same object gives the same bytes.
-func encode(body map[string]any) ([]byte, error) {
-	var b bytes.Buffer
-	e := yaml.NewEncoder(&b)
-	e.SetIndent(2)
-	e.CompactSeqIndent()
-	err := e.Encode(body)
-	return b.Bytes(), errors.Join(err, e.Close())
+	return f, nil
 }
 
 // found is an object in a text.

@@ -1,144 +1,119 @@
 package report
 
 import (
+	"crypto/sha256"
 	_ "embed"
+	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/holdfast-telemetry/holdfast/guard/object"
 	"github.com/holdfast-telemetry/holdfast/guard/plan"
 )
 
 //go:embed plan.html
-var page string
+var pageText string
 
-var pageTemplate = template.Must(template.New("plan").Funcs(template.FuncMap{"class": class}).Parse(page))
+//go:embed plan.css
+var pageStyle string
 
-func class(f plan.Fate) string { return strings.ReplaceAll(f.String(), " ", "-") }
+var pageTemplate = template.Must(template.New("plan").Funcs(template.FuncMap{"class": className, "approval": approval, "wanted": wanted, "day": func(t time.Time) string { return t.Format(time.DateOnly) }}).Parse(pageText))
 
-// box is an Application in the picture.
-type box struct {
-	Name, Count, Title, Class string
-	X, Y, W, H                int
-	TextX, TextY, CountY      int
-}
+// maxRows is how many findings the page has, and how many objects of one fate of one Application.
+const maxRows = 1000
 
-// picture has the changed Applications and those that define them, from the left to the right.
-type picture struct {
+// page is what the template shows.
+type page struct {
 	*Planned
-	Summary       []string
-	Boxes         []box
-	Edges         []string
-	Width, Height int
+	Style   template.CSS
+	Policy  string // of what the page may load: its own style, and nothing else
+	Lines   []string
+	Picture picture
+	Rows    []row
+	More    string // what is not in Rows
+	Parts   []part
 }
 
-// Sizes of the picture, in pixels.
-const (
-	boxHeight, rowHeight, columnGap, letter = 44, 56, 60, 8
-	maxBoxes                                = 400
-)
+// part is what becomes of one Application.
+type part struct {
+	*plan.Change
+	Open   bool
+	Groups []group
+}
 
-// PlanHTML writes a plan as a page with a picture of the Applications.
+// group are objects of one Application that become the same for the same reason.
+type group struct {
+	Fate, Class, Why string
+	Keys             []object.Key
+	All              int
+}
+
+// PlanHTML writes a plan as a page with a picture of the Applications. It needs nothing from elsewhere, and forbids the browser to fetch
+// anything.
 func PlanHTML(w io.Writer, p *Planned) error {
-	d := drawing{picture: picture{Planned: p, Summary: p.Summary()}, children: make(map[object.Key][]object.Key), changes: make(map[object.Key]*plan.Change)}
-	d.draw()
-	return pageTemplate.Execute(w, d.picture)
+	sum := sha256.Sum256([]byte(pageStyle))
+	g := page{Planned: p, Style: template.CSS(pageStyle), Lines: p.Summary(), Picture: draw(p.Plan), Rows: rows(p.Findings),
+		Policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'"}
+	if over := len(g.Rows) - maxRows; over > 0 {
+		g.Rows, g.More = g.Rows[:maxRows], fmt.Sprintf("%s more: holdfast-guard diff --full has all.", Counted(over, "row"))
+	}
+	for n := range p.Changes {
+		c := &p.Changes[n]
+		g.Parts = append(g.Parts, part{c, n < 20 && plan.Losses(c) != "", groups(c)})
+	}
+	var b strings.Builder
+	if err := pageTemplate.Execute(&b, g); err != nil {
+		return err
+	}
+	lines := strings.Split(b.String(), "\n")
+	for n := range lines { // names may have anything
+		lines[n] = clean(lines[n])
+	}
+	_, err := io.WriteString(w, strings.Join(lines, "\n"))
+	return err
 }
 
-// drawing is a picture that is being made.
-type drawing struct {
-	picture
-	children map[object.Key][]object.Key
-	changes  map[object.Key]*plan.Change
-	drawn    map[object.Key]bool
-	column   int // the width of one
-}
-
-func (d *drawing) draw() {
-	var roots []object.Key
-	known := make(map[object.Key]bool)
-	for i := range d.Changes {
-		d.changes[d.Changes[i].Application] = &d.Changes[i]
+// groups gathers the objects of one fate and reason, in the order of the first of each.
+func groups(c *plan.Change) []group {
+	type of struct {
+		fate plan.Fate
+		why  string
 	}
-	longest := 0
-	for _, n := range d.Tree {
-		known[n.Application] = true
-		longest = max(longest, len(n.Application.Name))
-	}
-	for _, n := range d.Tree {
-		hasParent := false
-		for _, parent := range n.Parents {
-			if known[parent] && parent != n.Application {
-				d.children[parent] = append(d.children[parent], n.Application)
-				hasParent = true
-			}
-		}
-		if !hasParent {
-			roots = append(roots, n.Application)
-		}
-	}
-	d.column, d.drawn = longest*letter+24, make(map[object.Key]bool)
-	for _, root := range roots {
-		d.place(root, 0)
-	}
-	d.Width, d.Height = d.Width+4, d.Height+4
-}
-
-// place draws an Application and what it defines, and returns the middle of its box.
-func (d *drawing) place(key object.Key, depth int) int {
-	d.drawn[key] = true
-	b := box{Name: key.Name, X: 2 + depth*(d.column+columnGap), W: d.column, H: boxHeight, Class: "untouched", Count: "unchanged", Title: key.String()}
-	b.Y = 2 + d.Height
-	start, bottom := d.Height, d.Height+rowHeight
-	var middles []int
-	for _, child := range d.children[key] {
-		if !d.drawn[child] && len(d.drawn) < maxBoxes {
-			middles = append(middles, d.place(child, depth+1))
-		}
-	}
-	d.Height = max(d.Height, bottom)
-	if len(middles) > 0 {
-		b.Y = 2 + start + (d.Height-start-rowHeight)/2
-	}
-	b.TextX, b.TextY, b.CountY = b.X+12, b.Y+19, b.Y+35
-	if c := d.changes[key]; c != nil {
-		b.Class, b.Count = class(worst(c)), counts(c)
-	}
-	d.Width = max(d.Width, b.X+b.W)
-	d.Boxes = append(d.Boxes, b)
-	middle, right := b.Y+boxHeight/2, b.X+b.W
-	for _, m := range middles {
-		d.Edges = append(d.Edges, fmt.Sprintf("M%d %d C%d %d %d %d %d %d", right, middle, right+columnGap/2, middle, right+columnGap/2, m, right+columnGap, m))
-	}
-	return middle
-}
-
-func worst(c *plan.Change) plan.Fate {
-	f := c.Fate
+	place := make(map[of]int)
+	var all []group
 	for _, e := range c.Effects {
-		f = max(f, e.Fate)
+		at := of{e.Fate, e.Why + basis(e)}
+		n, ok := place[at]
+		if !ok {
+			n = len(all)
+			place[at] = n
+			all = append(all, group{Fate: e.Fate.String(), Class: className(e.Fate), Why: at.why})
+		}
+		all[n].add(e.Key)
 	}
-	return f
-}
-
-// counts says in a few words what becomes of an Application's objects.
-func counts(c *plan.Change) string {
-	var parts []string
-	for f := plan.Deleted; f > plan.Untouched; f-- {
-		if n := c.Count(f); n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, f))
+	for _, made := range []struct {
+		fate string
+		keys []object.Key
+	}{{"created", c.Created}, {"updated", c.Updated}} {
+		if len(made.keys) > 0 {
+			g := group{Fate: made.fate, Class: made.fate}
+			for _, key := range made.keys {
+				g.add(key)
+			}
+			all = append(all, g)
 		}
 	}
-	if n := len(c.Created); n > 0 {
-		parts = append(parts, fmt.Sprintf("%d new", n))
-	}
-	if n := len(c.Updated); n > 0 {
-		parts = append(parts, fmt.Sprintf("%d updated", n))
-	}
-	if len(parts) > 2 {
-		parts = append(parts[:2], "…")
-	}
-	return strings.Join(parts, ", ")
+	return all
 }
+
+func (g *group) add(key object.Key) {
+	if g.All++; g.All <= maxRows {
+		g.Keys = append(g.Keys, key)
+	}
+}
+
+// Rest is how many objects are not named.
+func (g group) Rest() int { return g.All - len(g.Keys) }

@@ -68,7 +68,7 @@ func (c *comment) list(title string, texts []string) {
 
 // standing writes the findings.
 func (c *comment) standing(p *Planned) {
-	for n, f := range p.Findings {
+	for n, f := range rows(p.Findings) {
 		if n == 0 {
 			c.add("\n#### What is wrong\n\n| rule | where | what | how to go on |\n|---|---|---|---|\n")
 		}

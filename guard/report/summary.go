@@ -44,9 +44,12 @@ func (p *Planned) Summary() []string {
 	worst, rest := p.losses()
 	lines := slices.Concat(worst, p.others(), rest)
 	tail := p.verdict()
-	if over := len(lines) - (SummaryLines - len(tail)); over > 0 {
-		keep := SummaryLines - len(tail) - 1
-		lines = append(lines[:keep], fmt.Sprintf("… and %s more like these", Counted(len(lines)-keep, "line")))
+	if room := SummaryLines - len(tail); len(lines) > room {
+		over := Counted(len(lines)-room+1, "more line") + " like these"
+		if room-1 < len(worst) && len(lines) == len(worst)+len(rest) {
+			over = Counted(len(lines)-room+1, "more Application") + " with losses"
+		}
+		lines = append(lines[:room-1], "… and "+over)
 	}
 	lines = append(lines, tail...)
 	for n := range lines {
@@ -57,6 +60,13 @@ func (p *Planned) Summary() []string {
 
 // losses says what each Application loses: of those first with which something stands that fails the change.
 func (p *Planned) losses() (worst, rest []string) {
+	stands := make(map[string]bool)
+	for i := range p.Findings {
+		if f := &p.Findings[i]; f.Severity == finding.Error {
+			stands[f.Application] = true
+		}
+	}
+	approvers := p.approvers()
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		losses := plan.Losses(c)
@@ -67,11 +77,11 @@ func (p *Planned) losses() (worst, rest []string) {
 		if len(c.Repointed) > 0 && c.Path != "" {
 			line += " (" + finding.Place{Path: c.Path, Line: c.Line}.String() + ")"
 		}
-		switch by := p.approvers(c.Application.Name); {
-		case p.stands(c.Application.Name):
+		switch by := approvers[c.Application.Name]; {
+		case stands[c.Application.Name]:
 			worst = append(worst, line)
-		case by != "":
-			rest = append(rest, "approved by "+by+": "+line)
+		case len(by) > 0:
+			rest = append(rest, "approved by "+strings.Join(slices.Sorted(maps.Keys(by)), ", ")+": "+line)
 		default:
 			rest = append(rest, line)
 		}
@@ -79,23 +89,17 @@ func (p *Planned) losses() (worst, rest []string) {
 	return worst, rest
 }
 
-// stands says whether an error about an Application stands.
-func (p *Planned) stands(application string) bool {
-	return slices.ContainsFunc(p.Findings, func(f finding.Finding) bool {
-		return f.Severity == finding.Error && f.Application == application
-	})
-}
-
-// approvers says who approved what an Application loses.
-func (p *Planned) approvers(application string) string {
-	var by []string
-	for _, w := range p.Approved {
-		if w.Application == application && !slices.Contains(by, w.Waiver.By) {
-			by = append(by, w.Waiver.By)
+// approvers are those who approved of something of each Application.
+func (p *Planned) approvers() map[string]map[string]bool {
+	all := make(map[string]map[string]bool)
+	for i := range p.Approved {
+		w := &p.Approved[i]
+		if all[w.Application] == nil {
+			all[w.Application] = make(map[string]bool)
 		}
+		all[w.Application][w.Waiver.By] = true
 	}
-	slices.Sort(by)
-	return strings.Join(by, ", ")
+	return all
 }
 
 // others says what fails the change of Applications that lose nothing now, a line for each rule and Application, and of the settings.
@@ -130,23 +134,69 @@ func (p *Planned) others() []string {
 // together says in one sentence what several findings of one rule about one Application are.
 func together(application string, found []*finding.Finding) string {
 	first := found[0]
-	if len(found) == 1 && (application == "" || strings.Contains(first.Message, application)) {
+	keys := keysOf(found)
+	switch {
+	case first.Rule == "HG104" && application != "":
+		return fmt.Sprintf("%s: %s left without protection, which the next change can delete (%s)", application, are(len(keys), "object"), object.Listing(keys, 4))
+	case len(found) == 1:
 		return first.Message
+	case len(keys) < 2:
+		return fmt.Sprintf("%s (and %s)", first.Message, Counted(len(found)-1, "more finding"))
 	}
-	if first.Key == (object.Key{}) || application == "" {
-		return fmt.Sprintf("%s, and %d more such", first.Message, len(found)-1)
-	}
+	return alike(first, keys)
+}
+
+// keysOf returns the objects of findings, each once.
+func keysOf(found []*finding.Finding) []object.Key {
+	seen := map[object.Key]bool{{}: true}
 	var keys []object.Key
 	for _, f := range found {
-		if !slices.Contains(keys, f.Key) {
-			keys = append(keys, f.Key)
+		if !seen[f.Key] {
+			seen[f.Key], keys = true, append(keys, f.Key)
 		}
 	}
-	if first.Rule == "HG104" {
-		return fmt.Sprintf("%s: %s left without protection, which the next change can delete (%s)", application, is(len(keys), "object"), object.Listing(keys, 4))
-	}
-	return fmt.Sprintf("%s: %s (%s: %s)", application, first.Message, plan.RuleOf(first.Rule).Name, object.Listing(keys, 4))
+	return keys
 }
+
+// row is a line of a table of findings: one, or several of one rule about one Application.
+type row struct {
+	Rule, Message, Fix string
+	Severity           finding.Severity
+	Place              finding.Place
+}
+
+// rows gathers findings for tables, in the order of the first of each.
+func rows(findings []finding.Finding) []row {
+	type of struct {
+		rule, application string
+		severity          finding.Severity
+	}
+	var order []of
+	found := make(map[of][]*finding.Finding)
+	for n := range findings {
+		f := &findings[n]
+		at := of{f.Rule, f.Application, f.Severity}
+		if found[at] == nil {
+			order = append(order, at)
+		}
+		found[at] = append(found[at], f)
+	}
+	all := make([]row, 0, len(order))
+	for _, at := range order {
+		first := found[at][0]
+		if len(found[at]) <= maxAlike {
+			for _, f := range found[at] {
+				all = append(all, row{f.Rule, f.Message, f.Fix, f.Severity, f.Place})
+			}
+			continue
+		}
+		all = append(all, row{first.Rule, together(at.application, found[at]), first.Fix, first.Severity, first.Place})
+	}
+	return all
+}
+
+// maxAlike is how many findings of one rule about one Application have a row of their own each.
+const maxAlike = 3
 
 // verdict says how much is made, whether the change passes, and what of the approvals someone should look at.
 func (p *Planned) verdict() []string {
@@ -164,10 +214,10 @@ func (p *Planned) verdict() []string {
 	var look []string
 	if n := len(p.Expired); n > 0 {
 		w := p.Expired[0]
-		look = append(look, fmt.Sprintf("%s over, as %s of %s since %s", is(n, "approval"), w.Place, w.By, w.Expires.Format(time.DateOnly)))
+		look = append(look, fmt.Sprintf("%s over, as %s of %s since %s", are(n, "approval"), w.Place, w.By, w.Expires.Format(time.DateOnly)))
 	}
 	if n := len(p.Unused); n > 0 {
-		look = append(look, fmt.Sprintf("%s of no use here, as %s of %s", is(n, "approval"), p.Unused[0].Place, p.Unused[0].By))
+		look = append(look, fmt.Sprintf("%s of no use here, as %s of %s", are(n, "approval"), p.Unused[0].Place, p.Unused[0].By))
 	}
 	if len(look) > 0 {
 		lines = append(lines, strings.Join(look, "; "))
@@ -180,8 +230,8 @@ func (p *Planned) verdict() []string {
 	return lines
 }
 
-// is returns "1 approval is" and "2 approvals are".
-func is(n int, word string) string {
+// are returns "1 approval is" and "2 approvals are".
+func are(n int, word string) string {
 	if n == 1 {
 		return "1 " + word + " is"
 	}
@@ -190,13 +240,12 @@ func is(n int, word string) string {
 
 // approvals says by whom, why and until when, of the first approval, and how many more there are.
 func (p *Planned) approvals() string {
-	var all []*finding.Waiver
-	for _, w := range p.Approved {
-		if !slices.Contains(all, w.Waiver) {
-			all = append(all, w.Waiver)
-		}
+	used := make(map[*finding.Waiver]bool)
+	for i := range p.Approved {
+		used[p.Approved[i].Waiver] = true
 	}
-	slices.SortStableFunc(all, func(a, b *finding.Waiver) int {
+	all := slices.Collect(maps.Keys(used))
+	slices.SortFunc(all, func(a, b *finding.Waiver) int {
 		return cmp.Or(cmp.Compare(a.Place.Path, b.Place.Path), a.Place.Line-b.Place.Line)
 	})
 	text := approval(all[0])
@@ -233,22 +282,37 @@ func ofRules(findings []finding.Finding, least finding.Severity) string {
 	return strings.Join(parts, ", ")
 }
 
-// made says how much is created and updated, and that nothing is deleted where that is so.
+// made says how much is lost, created and updated in all, and that nothing is deleted where that is so.
 func (p *Planned) made() string {
-	created, updated, lost := 0, 0, false
+	created, updated, lost, stateful, orphaned := 0, 0, 0, 0, false
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		created, updated = created+len(c.Created), updated+len(c.Updated)
-		lost = lost || plan.Losses(c) != ""
+		for _, e := range c.Effects {
+			orphaned = orphaned || e.Fate == plan.Orphaned || e.Fate == plan.Unknown
+			if e.Fate.Lost() {
+				lost++
+				stateful += one(e.Stateful)
+			}
+		}
 	}
 	made := fmt.Sprintf("%s created and %s updated in %s", Counted(created, "object"), Counted(updated, "object"), Counted(len(p.Changes), "Application"))
 	switch {
-	case lost:
-		return made
+	case lost > 0:
+		return fmt.Sprintf("In all %s, %d of them stateful; %s", are(lost, "object")+" lost", stateful, made)
 	case len(p.Unanalysed) > 0:
-		return fmt.Sprintf("Nothing is deleted where it is known, and %s not analysed: %s", is(len(p.Unanalysed), "source"), made)
+		return fmt.Sprintf("Nothing is deleted where it is known, and %s not analysed: %s", are(len(p.Unanalysed), "source"), made)
+	case orphaned:
+		return made
 	}
 	return "Nothing is deleted: " + made
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // Counted returns "1 object" and "2 objects".

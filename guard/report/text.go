@@ -1,9 +1,9 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -62,17 +62,22 @@ func headline(findings []finding.Finding) string {
 	if first.Application == "" || first.Key == (object.Key{}) {
 		return first.Message
 	}
-	var keys []object.Key
+	var found []*finding.Finding
 	for n := range findings {
-		f := &findings[n]
-		if f.Rule == first.Rule && f.Severity == first.Severity && f.Application == first.Application && f.Key != first.Key && !slices.Contains(keys, f.Key) {
-			keys = append(keys, f.Key)
+		if f := &findings[n]; f.Rule == first.Rule && f.Severity == first.Severity && f.Application == first.Application {
+			found = append(found, f)
 		}
 	}
-	if len(keys) == 0 {
+	keys := keysOf(found)
+	if len(keys) < 2 {
 		return first.Message
 	}
-	return fmt.Sprintf("%s (and of %s it is the same with %s more: %s)", first.Message, first.Application, Counted(len(keys), "object"), object.Listing(keys, 4))
+	return alike(first, keys)
+}
+
+// alike is a finding in a sentence, with the other objects of which it is the same.
+func alike(first *finding.Finding, keys []object.Key) string {
+	return fmt.Sprintf("%s (and of %s it is the same with %s more: %s)", first.Message, cmp.Or(first.Application, "others"), Counted(len(keys)-1, "object"), object.Listing(keys[1:], 4))
 }
 
 // byFile groups findings by their files; the files are in the order of their gravest finding, and so is each group.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/guard/finding"
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
+	"github.com/holdfast-telemetry/holdfast/guard/object"
 	"github.com/holdfast-telemetry/holdfast/internal/nearest"
 )
 
@@ -24,7 +25,7 @@ func waiverRules() []*Rule {
 			Why:     "A waiver is a promise to come back to it.",
 			Mend:    "mend what was waived, or decide again and give the waiver another day"},
 		{ID: waiverInvalid, Name: "waiver-invalid", Severity: finding.Error,
-			Catches: "A waiver in an annotation without a reason or a last day, or with an id that no rule has. This rule cannot be waived.",
+			Catches: "A waiver in an annotation or a comment without a reason or a last day, or with an id that no rule has. This rule cannot be waived.",
 			Why:     "It would let nothing pass, or what nobody decided.",
 			Mend:    "write holdfast.dev/waive: HG040 reason=WHY; expires=YYYY-MM-DD", run: waivers},
 		{ID: waiverUnused, Name: "waiver-unused", Severity: finding.Warning,
@@ -34,7 +35,7 @@ func waiverRules() []*Rule {
 	}
 }
 
-// waivers reads those that objects carry.
+// waivers reads those that objects carry, in an annotation or in a comment of their document.
 func waivers(p *pass) {
 	field := way("metadata", "annotations", finding.WaiveAnnotation)
 	p.each(func(o inventory.Origin) {
@@ -47,16 +48,44 @@ func waivers(p *pass) {
 			p.find(o, field, "the waiver of %s waives nothing: %v", p.key(o), err)
 			return
 		}
-		for _, w := range read {
-			for _, id := range w.Rules {
-				if !known(id) {
-					p.find(o, field, "the waiver of %s names %s, which no rule has%s", p.key(o), id, meant(id))
-				}
-			}
-			w.In, w.Place = o.Object, place(o)
-			p.waivers = append(p.waivers, w)
-		}
+		p.carried(o.Object, read, place(o), func(message string, args ...any) { p.find(o, field, message, args...) })
 	})
+	for n := range p.Files {
+		if f := &p.Files[n]; f.File != nil && len(f.Comments) > 0 && p.looked(f) {
+			p.comments(f)
+		}
+	}
+}
+
+// comments reads those of a file. A list has one document for many objects: which of them is meant cannot be said there.
+func (p *pass) comments(f *inventory.File) {
+	for _, c := range f.Comments {
+		at := finding.Place{Path: f.Path, Line: c.Line, Column: 1}
+		find := func(message string, args ...any) { p.findFile(at, message, args...) }
+		read, err := finding.ParseWaivers(c.Text)
+		i := slices.IndexFunc(f.Objects, func(o object.Object) bool { return o.Document == c.Document })
+		switch {
+		case err != nil:
+			find("the waiver of this comment waives nothing: %v", err)
+		case i < 0 || f.Objects[i].Item > 0:
+			find("the waiver of this comment waives nothing: its document is not one object; write it above the object, or as an annotation of it")
+		default:
+			p.carried(&f.Objects[i], read, at, find)
+		}
+	}
+}
+
+// carried adds waivers that an object carries.
+func (p *pass) carried(by *object.Object, read []*finding.Waiver, at finding.Place, find func(string, ...any)) {
+	for _, w := range read {
+		for _, id := range w.Rules {
+			if !known(id) {
+				find("the waiver of %s names %s, which no rule has%s", by.Key, id, meant(id))
+			}
+		}
+		w.In, w.Place = by, at
+		p.waivers = append(p.waivers, w)
+	}
 }
 
 func known(id string) bool { return slices.Contains(IDs(), id) }

@@ -108,25 +108,18 @@ func (w *weakening) judged() {
 			w.add("rules", id, "rules turns %s off", id)
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(after.Severities)) {
-		was, ok := before.Severities[id]
-		if !ok {
-			was = severity(id)
-		}
-		if after.Severities[id] < was {
-			w.add("rules", id, "rules makes %s %s", id, after.Severities[id])
-		}
-	}
-}
-
-// severity returns that of a rule in the catalogue.
-func severity(id string) finding.Severity {
 	for _, r := range rule.Catalogue() {
-		if r.ID == id {
-			return r.Severity
+		was, is := r.Severity, r.Severity
+		if s, ok := before.Severities[r.ID]; ok {
+			was = s
+		}
+		if s, ok := after.Severities[r.ID]; ok {
+			is = s
+		}
+		if is < was {
+			w.add("rules", r.ID, "rules makes %s %s, and it was %s", r.ID, is, was)
 		}
 	}
-	return finding.Info
 }
 
 // numbers compares the thresholds.

@@ -162,12 +162,11 @@ func TestSettingsOfTheBaseCountForBothRevisions(t *testing.T) {
 		code     int
 		say      string
 	}{
-		"a kind that holds state":         {"stateful: [example.org/Database]\n", 1, "1 of them stateful (example.org/Database influx/users)"},
-		"a kind that does not":            {"", 0, "deletes 1 object (example.org/Database influx/users)"},
-		"a folder that is no manifest's":  {"ignore: [env/cluster01/app01/**]\n", 0, "Nothing is deleted"},
-		"a repository that is another":    {"repositories: [https://other.example.org]\n", 0, "not analysed"},
-		"a bound of one object":           {"max-deleted: 1\n", 0, "deletes 1 object"},
-		"a bound that the change is over": {"max-deleted-percent: 1\nmax-deleted: 1\n", 0, "deletes 1 object"},
+		"a kind that holds state":        {"stateful: [example.org/Database]\n", 1, "1 of them stateful (example.org/Database influx/users)"},
+		"a kind that does not":           {"", 0, "deletes 1 object (example.org/Database influx/users)"},
+		"a folder that is no manifest's": {"ignore: [env/cluster01/app01/**]\n", 0, "Nothing is deleted"},
+		"a repository that is another":   {"repositories: [https://other.example.org]\n", 3, "not analysed"},
+		"the same, and it may be":        {"repositories: [https://other.example.org]\nallow-unanalysed: ['*']\n", 0, "not analysed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

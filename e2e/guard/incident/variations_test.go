@@ -89,10 +89,12 @@ func variations() []variation {
 			passes(), // that there was an app01-cluster01, no single revision says
 			refuses(app01 + " loses " + loss)}}},
 		{"the Application gets app02's folder, without any second one", nil, []step{{workload.and(files{apps: strings.Replace(before[apps], "path: "+path01, "path: "+path02, 1)}), refuses("ERROR HG010", app01, path02, path01), diffLost}}},
-		{"the Application is renamed", nil, []step{{files{apps: strings.ReplaceAll(before[apps], app01, "influx-cluster01")},
+		{"the Application is renamed", nil, []step{{files{apps: strings.Replace(before[apps], "  name: "+app01, "  name: influx-cluster01", 1)},
 			refuses("ERROR HG010", "influx-cluster01", "what reads that folder is named "+app01), // the name does not go with the folder; what it had, no single revision says
 			refuses(app01 + " loses " + loss)}}},
-		{"the Application leaves git", nil, []step{{files{apps: both("telegraf-cluster01", "env/cluster01/telegraf/yml", "telegraf")},
+		{"the Application leaves git, and its project with it", nil, []step{{files{apps: both("telegraf-cluster01", "env/cluster01/telegraf/yml", "telegraf")},
+			passes(), refuses(app01 + " may delete " + loss)}}}, // or stays half deleted, where the project goes first
+		{"the Application leaves git", nil, []step{{files{apps: project(app01) + "---\n" + both("telegraf-cluster01", "env/cluster01/telegraf/yml", "telegraf")},
 			passes(), // a folder that nobody reads is a warning: one revision does not say that somebody did
 			refuses(app01 + " deletes " + loss)}}},
 		{"files with another ending that Argo CD reads", inFiles, []step{{moved(at(".yaml"), at(".yml")), passes(), passes("Nothing is deleted")}}}, // nothing happens

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-telemetry/holdfast/guard/plan"
+	"github.com/holdfast-telemetry/holdfast/guard/settings"
+)
+
+var update = flag.Bool("update", false, "write the table of the rules into docs/guard/diff.md")
+
+const documents = "../../docs/guard/"
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+var fence = regexp.MustCompile("(?s)\n```[a-z]*\n(.*?)\n```")
+
+// commandsIn returns the command lines of the program in a document's blocks, as words.
+func commandsIn(document string) [][]string {
+	var all [][]string
+	for _, block := range fence.FindAllStringSubmatch(document, -1) {
+		for line := range strings.Lines(block[1]) {
+			line, _, _ = strings.Cut(line, " # ")
+			for part := range strings.SplitSeq(line, "&&") {
+				_, args, found := strings.Cut(" "+strings.TrimSpace(part), " holdfast-guard ")
+				if !found {
+					continue
+				}
+				for n, words := range strings.Split(args, `"`) { // what is between quotes is one word, or a part of one
+					if n%2 == 1 {
+						args = strings.Replace(args, `"`+words+`"`, strings.ReplaceAll(words, " ", "_"), 1)
+					}
+				}
+				all = append(all, strings.Fields(args))
+			}
+		}
+	}
+	return all
+}
+
+func TestEveryCommandInTheDocumentsIsOneOfTheProgram(t *testing.T) {
+	for document, least := range map[string]int{"diff.md": 9, "check.md": 4} {
+		found := commandsIn(read(t, documents+document))
+		if len(found) < least {
+			t.Errorf("%s has only %d commands: %q", document, len(found), found)
+		}
+		for _, words := range found {
+			root := (&app{}).root()
+			cmd, args, err := root.Find(words)
+			if err != nil || cmd == root {
+				t.Errorf("%s: there is no command %q: %v", document, words, err)
+				continue
+			}
+			if err := cmd.ParseFlags(args); err != nil {
+				t.Errorf("%s: %q: %v", document, words, err)
+			} else if err := cmd.ValidateArgs(cmd.Flags().Args()); err != nil {
+				t.Errorf("%s: %q: %v", document, words, err)
+			}
+		}
+	}
+}
+
+func TestTheDocumentOfDiffHasEveryRuleAndTheSettingsInItAreRead(t *testing.T) {
+	text := read(t, documents+"diff.md")
+	var b strings.Builder
+	b.WriteString("| id | name | severity | why |\n|---|---|---|---|\n")
+	for _, r := range plan.Rules {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", r.ID, r.Name, r.Severity, r.Rationale)
+	}
+	const begin, end = "<!-- rules -->\n", "<!-- end of rules -->"
+	before, rest, _ := strings.Cut(text, begin)
+	table, after, found := strings.Cut(rest, end)
+	if !found {
+		t.Fatal("it has no place for the rules")
+	}
+	if *update {
+		if err := os.WriteFile(documents+"diff.md", []byte(before+begin+b.String()+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if table != b.String() {
+		t.Error("its rules are not those of the code; go test ./guard/cli -run TestTheDocumentOfDiff -update writes them")
+	}
+	for _, block := range regexp.MustCompile("(?s)\n```yaml\n((?:# approvals|max-deleted).*?)\n```").FindAllStringSubmatch(text, -1) {
+		if _, err := settings.Parse([]byte(block[1])); err != nil {
+			t.Errorf("%v:\n%s", err, block[1])
+		}
+	}
+}
