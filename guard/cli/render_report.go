@@ -34,14 +34,21 @@ func (r *rendering) report(outputs []*render.Output, results []result) error {
 	}
 	switch {
 	case code == ExitDone && r.check:
-		r.printf("all %d files are what rendering gives\n", objects)
+		r.printf("%s, all as rendering gives them\n", count(objects, "file"))
 	case code == ExitDone && !r.dryRun:
-		r.printf("%d objects: %d files written, %d removed, the others were as they are\n", objects, written, removed)
+		r.printf("%s: %s written, %d removed, the others were as they are\n", count(objects, "object"), count(written, "file"), removed)
 	}
 	if code != ExitDone {
 		return &exitError{code, nil}
 	}
 	return nil
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func codeOf(err error) int {

@@ -2,6 +2,7 @@ package render
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -107,7 +108,10 @@ func linesOf(objects []object.Object) map[int]int {
 // engine has the engine render, charts twice: their templates can roll dice and look at the clock.
 func (r *rendering) engine(ctx context.Context, s *source, spec *engine.Spec, do func(text)) error {
 	result, err := r.Engine.Render(ctx, r.Tree, spec)
-	if err != nil {
+	var failed *engine.Error
+	if errors.As(err, &failed) && failed.Path != "" {
+		return err // it says itself where it is
+	} else if err != nil {
 		return fmt.Errorf("rendering %s: %w", s.Path, err)
 	}
 	if spec.Tool == engine.Helm {

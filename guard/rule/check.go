@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"context"
 	"path"
 	"slices"
 	"strings"
@@ -20,7 +21,8 @@ type check struct {
 	config   *Config
 	findings []finding.Finding
 	waivers  []*finding.Waiver
-	err      error // that ends the check
+	err      error           // that ends the check
+	ctx      context.Context // of the run
 
 	conventions []convention
 	instances   *tree.Pattern // nil where there is one instance

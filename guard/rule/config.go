@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/guard/finding"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
+	"github.com/holdfast-telemetry/holdfast/guard/render"
 	"github.com/holdfast-telemetry/holdfast/guard/tree"
 )
 
@@ -28,6 +29,8 @@ type Config struct {
 	Quorum []string
 	// BackupLabels are labels by which a backup schedule selects. Without any, HG063 finds nothing.
 	BackupLabels []string
+	// Render says what is rendered into which folders.
+	Render []render.Entry
 	// Off has the rules that are turned off, and why.
 	Off map[string]string
 	// Severities has those of rules that are not as grave here as in the catalogue, or graver.

@@ -24,8 +24,7 @@ func (r *Rule) Document() string {
 func Documents() string {
 	var b strings.Builder
 	b.WriteString("# Rules of holdfast-guard check\n\nMade from the code by `go test ./guard/rule -update`; do not edit.\n\n")
-	b.WriteString("An error fails the check. How to waive a finding and how to turn a rule off is in [check.md](check.md). HG100 and above are about changes, and belong to `holdfast-guard diff`;\n")
-	b.WriteString("that committed files are what rendering gives is for `holdfast-guard render --check`.\n\n| id | name | severity | mended by --fix |\n|---|---|---|---|\n")
+	b.WriteString("An error fails the check. How to waive a finding and how to turn a rule off is in [check.md](check.md). HG100 and above are about changes, and belong to `holdfast-guard diff`.\n\n| id | name | severity | mended by --fix |\n|---|---|---|---|\n")
 	for _, r := range Catalogue() {
 		fix := ""
 		if r.Fixable {

@@ -33,7 +33,7 @@ type Rule struct {
 
 // Catalogue returns all rules, by their ids.
 func Catalogue() []*Rule {
-	rules := slices.Concat(identityRules(), conventionRules(), layoutRules(), generatorRules(), protectionRules(), syncRules(), storageRules(), waiverRules())
+	rules := slices.Concat(identityRules(), conventionRules(), layoutRules(), renderRules(), generatorRules(), protectionRules(), syncRules(), storageRules(), waiverRules())
 	slices.SortFunc(rules, func(a, b *Rule) int { return cmp.Compare(a.ID, b.ID) })
 	return rules
 }
@@ -60,6 +60,7 @@ func Run(ctx context.Context, i *inventory.Inventory, config *Config) ([]finding
 	if err != nil {
 		return nil, nil, err
 	}
+	c.ctx = ctx
 	for _, r := range Catalogue() {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err

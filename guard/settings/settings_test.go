@@ -36,6 +36,11 @@ waivers:
   reason: caches
   expires: 2027-01-01
 allow-unanalysed: ["chart-*"]
+render:
+- source: apps/(app).jsonnet
+  output: env/(app)/yml
+  tla-str: {app: (app)}
+  keep: [by-hand.yaml]
 `
 
 func write(t *testing.T, name, text string) string {
@@ -131,6 +136,15 @@ func FuzzParse(f *testing.F) {
 		if s, err := Parse(text); err == nil {
 			if _, err := s.Config(); err != nil {
 				t.Fatal("settings that were checked have no config: ", err)
+			}
+			if Weakened(s, s) != nil {
+				t.Fatal("settings weaken themselves")
+			}
+			Weakened(new(Settings), s)
+			for _, a := range s.Approvals() {
+				if a.By == "" {
+					t.Fatal("nobody approves")
+				}
 			}
 		}
 	})

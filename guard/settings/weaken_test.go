@@ -46,6 +46,9 @@ func TestEveryEditThatWeakensIsNamedWithItsPlace(t *testing.T) {
 		{approval, strings.Replace(approval, "2027", "2028", 1), "guard.yaml:1 a waiver of HG101 for a until 2028-01-01"},
 		{approval, "", ""},
 		{"", "waivers: [{rule: HG040, path: a/**, reason: x, expires: 2027-01-01}]", "guard.yaml:1 a waiver of HG040 for a/** until 2027-01-01"},
+		{"render: [{source: a, output: b}]", "", "guard.yaml render does not write b from a any more"},
+		{"render: [{source: a, output: b}]", "render: [{source: a, output: b, keep: [x]}]", "guard.yaml:1 render leaves x in b to others"},
+		{"", "render: [{source: a, output: b}]", ""},
 		{whole[:strings.Index(whole, "waivers-file")], "", "guard.yaml conventions are others\nguard.yaml instance is nothing, and was clusters/(cluster)"},
 	} {
 		before, err := Parse([]byte(c.before))

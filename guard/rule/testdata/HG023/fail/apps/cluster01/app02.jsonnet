@@ -1,0 +1,1 @@
+function(cluster) [{ apiVersion: 'v1', kind: 'Service', metadata: {} }]
