@@ -6,6 +6,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/holdfast-telemetry/holdfast/e2e/peer"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
 )
 
@@ -27,6 +31,26 @@ const handTime = time.Minute
 
 // Kubeconfig is the file that reaches the cluster as an administrator.
 func (i *Instance) Kubeconfig() string { return i.cluster.Kubeconfig() }
+
+// Export has Argo CD's own program write what argocd admin export writes.
+func (i *Instance) Export(ctx context.Context, file string) error {
+	for _, name := range []string{"argocd-cmd-params-cm", "argocd-rbac-cm", "argocd-ssh-known-hosts-cm", "argocd-tls-certs-cm"} { // it wants them
+		if _, err := i.cluster.Apply(ctx, fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {namespace: %s, name: %s}}", namespace, name)); err != nil {
+			return err
+		}
+	}
+	dir, err := peer.Build(ctx, "argocd")
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, peer.Executable(dir, "argocd"), "admin", "export", "--kubeconfig", i.Kubeconfig(), "--namespace", namespace, "--out", file)
+	cmd.Args[0] = "argocd" // it acts by the name it is called with
+	cmd.Env = append(os.Environ(), "HOME="+i.dir, "TMPDIR="+filepath.Join(i.dir, "tmp"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("argocd admin export: %w: %s", err, out)
+	}
+	return nil
+}
 
 // ByHandCases are changes of what lives beside git, and then of git: a plan from git alone is wrong about each but SameByGit. Nothing heals
 // itself in them.

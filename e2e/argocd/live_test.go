@@ -40,6 +40,9 @@ func byHand(t *testing.T, instance *argocd.Instance, tracking argocd.Tracking) f
 				check(t, c, r.seen)
 				agree(t, c, plans.of[c.Name+"live"], r.seen.Outcome)
 				plans.differ(t, c, r.seen.Outcome)
+				if c.Name == "h03" { // an export has what that is about
+					agree(t, c, plans.of[c.Name+"export"], r.seen.Outcome)
+				}
 			})
 		}
 	}
@@ -54,7 +57,7 @@ type plans struct {
 
 func newPlans(t *testing.T) *plans { return &plans{cache: t.TempDir(), of: make(map[string]*planned)} }
 
-// before has both plans made after the change by hand: of a branch that has what the next commit has.
+// before has the plans made after the change by hand: of a branch that has what the next commit has.
 func (p *plans) before(c *argocd.Case) {
 	hand := c.ByHand
 	c.ByHand = func(ctx context.Context, i *argocd.Instance, c *argocd.Case) error {
@@ -68,7 +71,13 @@ func (p *plans) before(c *argocd.Case) {
 				return err
 			}
 		}
-		for name, live := range map[string][]string{"git": nil, "live": {"--live", "kubeconfig", "--kubeconfig", i.Kubeconfig()}} {
+		export := filepath.Join(p.cache, c.Name+".yaml")
+		if err := i.Export(ctx, export); err != nil {
+			return err
+		}
+		for name, live := range map[string][]string{
+			"git": nil, "live": {"--live", "kubeconfig", "--kubeconfig", i.Kubeconfig()}, "export": {"--live", export},
+		} {
 			made, err := p.diff(ctx, i.Repository, branch, live)
 			if err != nil {
 				return err

@@ -145,7 +145,8 @@ func hidden(ctx context.Context, base tree.Tree, before *inventory.Inventory, af
 			}
 		}
 		if len(keys) > 0 {
-			texts = append(texts, fmt.Sprintf("with that, %s of %s would not be seen any more (%s)", report.Counted(len(keys), "object"), a.Metadata.Name, object.Listing(keys, 4)))
+			count := report.Counted(len(keys), "object")
+			texts = append(texts, fmt.Sprintf("with that, %s of %s would not be seen any more (%s)", count, a.Metadata.Name, object.Listing(keys, 4)))
 		}
 	}
 	return texts, nil
@@ -158,7 +159,8 @@ func (g *gate) judge(p *report.Planned, findings []finding.Finding, edits []edit
 	refused := slices.ContainsFunc(open, func(f finding.Finding) bool { return f.Severity == finding.Error })
 	r := plan.RuleOf("HG111")
 	for _, e := range edits {
-		f := finding.Finding{Rule: r.ID, Severity: finding.Warning, Message: settings.Name + " is edited, and counts as the base has it: " + e.Text, Fix: r.Fix, Place: e.Place}
+		message := settings.Name + " is edited, and counts as the base has it: " + e.Text
+		f := finding.Finding{Rule: r.ID, Severity: finding.Warning, Message: message, Fix: r.Fix, Place: e.Place}
 		if refused || e.hides {
 			f.Severity = finding.Error
 		}

@@ -92,7 +92,8 @@ func (f *Finding) Fingerprint() string {
 // Gravest orders findings for a reader who reads one line only: errors first, and of those the ones that delete most.
 func Gravest(findings []Finding) {
 	slices.SortStableFunc(findings, func(a, b Finding) int {
-		return cmp.Or(int(b.Severity-a.Severity), b.Loss-a.Loss, cmp.Compare(a.Rule, b.Rule), b.Risk-a.Risk, tree.Compare(a.Path, b.Path), a.Line-b.Line, a.Column-b.Column, a.Key.Compare(b.Key), cmp.Compare(a.Message, b.Message))
+		return cmp.Or(int(b.Severity-a.Severity), b.Loss-a.Loss, cmp.Compare(a.Rule, b.Rule), b.Risk-a.Risk,
+			tree.Compare(a.Path, b.Path), a.Line-b.Line, a.Column-b.Column, a.Key.Compare(b.Key), cmp.Compare(a.Message, b.Message))
 	})
 }
 

@@ -15,7 +15,8 @@ func (j *judge) broken() {
 		was, is := before[len(before)-1], after[len(after)-1]
 		switch {
 		case was.Broken == nil && is.Broken != nil:
-			j.add("HG112", finding.Place{Path: is.Path, Line: is.Object.Line}, key, key.Name, "%s cannot be rendered any more, and stays as it is until it can: %v", key.Name, is.Broken)
+			at := finding.Place{Path: is.Path, Line: is.Object.Line}
+			j.add("HG112", at, key, key.Name, "%s cannot be rendered any more, and stays as it is until it can: %v", key.Name, is.Broken)
 		case was.Broken != nil:
 			j.unread(was)
 		}
@@ -36,7 +37,8 @@ func (j *judge) unread(was *inventory.Application) {
 				continue
 			}
 			name := was.Metadata.Name
-			j.add("HG112", finding.Place{Path: f.Path}, was.Key(), name, "%s could not be rendered before because of %s, which is gone: what it had before that is deleted, and not known here", name, f.Path)
+			j.add("HG112", finding.Place{Path: f.Path}, was.Key(), name,
+				"%s could not be rendered before because of %s, which is gone: what it had before that is deleted, and not known here", name, f.Path)
 		}
 	}
 }

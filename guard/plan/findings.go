@@ -28,7 +28,7 @@ var Rules = []Rule{
 	{"HG102", "app-repointed", finding.Error, "An Application that reads from elsewhere deletes what is not there.", "make a new Application, and move step by step with pruning off"},
 	{"HG103", "app-removed", finding.Error, "An Application that leaves git, or gets another name, takes its objects with it.", "take the finalizer off and sync first, so that its objects stay"},
 	{"HG104", "protection-removed", finding.Error, "The next change could delete what this one leaves open; and a protection that comes with a deletion is too late.", "have it approved outside the change"},
-	{"HG105", "handover", finding.Error, "Of two Applications that are synced at once, one may delete what the other has taken over.", "protect the object, add it to the new Application, sync, and then take it from the old one"},
+	{"HG105", "handover", finding.Error, "Of two steps that have no order, the one that deletes may come first: when an object moves between Applications, or files together with the path that reads them.", "make it two changes, the second when the first is synced: the object is first in both places, and then in one"},
 	{"HG106", "identity-change", finding.Error, "The API server refuses to change these fields, so that the object has to be deleted and made again.", "write a migration plan"},
 	{"HG107", "scale-to-zero", finding.Warning, "Nothing runs any more, and what held state may not come back by itself.", "have it approved"},
 	{"HG108", "crd-removed", finding.Error, "Argo CD keeps a CustomResourceDefinition that leaves git, other tools do not, and with it all objects of its kind go.", "keep the definition in git"},

@@ -17,7 +17,8 @@ type loss struct {
 }
 
 var losses = []loss{
-	{Deleted, "deletes", "deleted"}, {Recreated, "deletes and makes again", "deleted and made again"}, {AtRisk, "may delete", "at risk"}, {Held, "deletes, once approved,", "deleted once approved"},
+	{Deleted, "deletes", "deleted"}, {Recreated, "deletes and makes again", "deleted and made again"},
+	{AtRisk, "may delete", "at risk"}, {Held, "deletes, once approved,", "deleted once approved"},
 }
 
 // Losses says in a clause what an Application loses, and why; it is empty where it loses nothing. What is only orphaned or not known comes

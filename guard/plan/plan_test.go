@@ -323,3 +323,26 @@ func TestAConfirmationHoldsWhatComesAfterIt(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsNotKnownIsSaidAlsoWhereItLeaves has an Application whose chart is elsewhere: what goes with it is not known.
+func TestWhatIsNotKnownIsSaidAlsoWhereItLeaves(t *testing.T) {
+	remote := strings.Replace(app01.String(), "path: "+path01, "chart: db", 1)
+	for name, head := range map[string]files{
+		"it stays":  base().and(files{appFile: strings.Replace(remote, "main", "1.2.4", 1)}),
+		"it goes":   base().and(files{appFile: ""}),
+		"it is now": base(),
+	} {
+		before, after := inventoryOf(t, base().and(files{appFile: remote})), inventoryOf(t, head)
+		p := plan.Between(before, after, plan.Options{})
+		if len(p.Unanalysed) != 1 {
+			t.Errorf("%s: not known is %q", name, p.Unanalysed)
+		}
+		found := false
+		for _, f := range plan.Findings(p, before, after, plan.Thresholds{}) {
+			found = found || f.Rule == "HG110" && f.Application == "app01-cluster01"
+		}
+		if !found {
+			t.Errorf("%s: no finding says that something is not known", name)
+		}
+	}
+}

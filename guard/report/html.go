@@ -20,7 +20,10 @@ var pageText string
 //go:embed plan.css
 var pageStyle string
 
-var pageTemplate = template.Must(template.New("plan").Funcs(template.FuncMap{"class": className, "approval": approval, "wanted": wanted, "day": func(t time.Time) string { return t.Format(time.DateOnly) }}).Parse(pageText))
+var pageTemplate = template.Must(template.New("plan").Funcs(template.FuncMap{
+	"wanted": wanted,
+	"day":    func(t time.Time) string { return t.Format(time.DateOnly) },
+}).Parse(pageText))
 
 // maxRows is how many findings the page has, and how many objects of one fate of one Application.
 const maxRows = 1000

@@ -47,7 +47,10 @@ type drawing struct {
 
 // draw makes the picture of a plan.
 func draw(p *plan.Plan) picture {
-	d := drawing{children: make(map[object.Key][]object.Key), changes: make(map[object.Key]*plan.Change), rank: make(map[object.Key]int), drawn: make(map[object.Key]bool)}
+	d := drawing{
+		children: make(map[object.Key][]object.Key), changes: make(map[object.Key]*plan.Change),
+		rank: make(map[object.Key]int), drawn: make(map[object.Key]bool),
+	}
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		d.changes[c.Application], d.rank[c.Application] = c, i-len(p.Changes)
@@ -156,7 +159,8 @@ func (d *drawing) together(keys []object.Key) box {
 			changes, fate = append(changes, c), max(fate, worst(c))
 		}
 	}
-	return box{Name: "and " + Counted(len(keys), "Application") + " more", Count: counts(changes), Class: className(fate), Title: "the others are below, and in the output as text"}
+	name := "and " + Counted(len(keys), "Application") + " more"
+	return box{Name: name, Count: counts(changes), Class: className(fate), Title: "the others are below, and in the output as text"}
 }
 
 func worst(c *plan.Change) plan.Fate {

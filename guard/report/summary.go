@@ -42,11 +42,12 @@ func (p *Planned) Refused() bool {
 // that refuse the change, what is lost and approved, how much is made, and the verdict.
 func (p *Planned) Summary() []string {
 	worst, rest := p.losses()
-	lines := slices.Concat(worst, p.others(), rest)
+	others := p.others()
+	lines := slices.Concat(worst, others, rest)
 	tail := p.verdict()
 	if room := SummaryLines - len(tail); len(lines) > room {
 		over := Counted(len(lines)-room+1, "more line") + " like these"
-		if room-1 < len(worst) && len(lines) == len(worst)+len(rest) {
+		if len(others) == 0 {
 			over = Counted(len(lines)-room+1, "more Application") + " with losses"
 		}
 		lines = append(lines[:room-1], "… and "+over)

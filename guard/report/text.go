@@ -77,7 +77,8 @@ func headline(findings []finding.Finding) string {
 
 // alike is a finding in a sentence, with the other objects of which it is the same.
 func alike(first *finding.Finding, keys []object.Key) string {
-	return fmt.Sprintf("%s (and of %s it is the same with %s more: %s)", first.Message, cmp.Or(first.Application, "others"), Counted(len(keys)-1, "object"), object.Listing(keys[1:], 4))
+	of, more := cmp.Or(first.Application, "others"), Counted(len(keys)-1, "object")
+	return fmt.Sprintf("%s (and of %s it is the same with %s more: %s)", first.Message, of, more, object.Listing(keys[1:], 4))
 }
 
 // byFile groups findings by their files; the files are in the order of their gravest finding, and so is each group.

@@ -226,7 +226,8 @@ func decode(text []byte, into any, known []string) error {
 }
 
 // fields are the names of all fields, to find the one that was meant.
-var fields = append(render.Fields(), strings.Fields("conventions instance repositories clusters ignore scopes stateful argocd-version tracking max-manifests quorum backup-labels rules waivers-file waivers "+
+var fields = append(render.Fields(), strings.Fields("conventions instance repositories clusters ignore scopes stateful argocd-version tracking "+
+	"max-manifests quorum backup-labels rules waivers-file waivers "+
 	"allow-unanalysed max-deleted max-deleted-percent path application project namespace off severity render")...)
 
 var unknown = regexp.MustCompile(`field (\S+) not found in type \S+`)

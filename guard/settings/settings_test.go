@@ -137,6 +137,15 @@ func FuzzParse(f *testing.F) {
 			if _, err := s.Config(); err != nil {
 				t.Fatal("settings that were checked have no config: ", err)
 			}
+			if Weakened(s, s) != nil {
+				t.Fatal("settings weaken themselves")
+			}
+			Weakened(new(Settings), s)
+			for _, a := range s.Approvals() {
+				if a.By == "" {
+					t.Fatal("nobody approves")
+				}
+			}
 		}
 	})
 }

@@ -36,7 +36,10 @@ func (s *Settings) waiver(file string, w Waiver) error {
 	if w.Rule != "" {
 		ids = append([]string{w.Rule}, ids...)
 	}
-	made := finding.Waiver{Rules: ids, Object: w.Object, Path: w.Path, Application: w.Application, Reason: w.Reason, By: w.By, Place: finding.Place{Path: file, Line: w.line, Column: 1}}
+	made := finding.Waiver{
+		Rules: ids, Object: w.Object, Path: w.Path, Application: w.Application, Reason: w.Reason, By: w.By,
+		Place: finding.Place{Path: file, Line: w.line, Column: 1},
+	}
 	if err := made.Until(w.Expires); err != nil {
 		return err
 	}

@@ -156,7 +156,8 @@ func (w *weakening) waived() {
 				of = append(of, part)
 			}
 		}
-		w.edits = append(w.edits, Edit{fmt.Sprintf("a waiver of %s for %s until %s", strings.Join(f.Rules, ", "), strings.Join(of, ", "), f.Expires.Format(time.DateOnly)), f.Place})
+		text := fmt.Sprintf("a waiver of %s for %s until %s", strings.Join(f.Rules, ", "), strings.Join(of, ", "), f.Expires.Format(time.DateOnly))
+		w.edits = append(w.edits, Edit{text, f.Place})
 	}
 }
 

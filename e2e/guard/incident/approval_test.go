@@ -29,6 +29,7 @@ func moves(t *testing.T, base files) (r *repository, from, to string) {
 const (
 	ofKafka   = "object: apps/StatefulSet influx/kafka"
 	ofBackups = "object: PersistentVolumeClaim influx/backups"
+	lostTwo   = "app01-cluster01 deletes 2 objects, 2 of them stateful (apps/StatefulSet influx/kafka; PersistentVolumeClaim influx/backups)"
 )
 
 // wants fails unless a command ends with that code and says those words.
@@ -53,8 +54,8 @@ func TestOnlyAnApprovalFromOutsideOfTheChangeOpensTheGate(t *testing.T) {
 		r, base, head := moves(t, production01())
 		file := r.write("approvals.yaml", "waivers:\n"+both)
 		r.wants(1, []string{"Refused: HG101 stateful-removed (2)"}, "diff", base+".."+head)
-		r.wants(0, []string{"approved by ada, grace: app01-cluster01 deletes 2 objects, 2 of them stateful (apps/StatefulSet influx/kafka; PersistentVolumeClaim influx/backups)",
-			"Approved: HG101 stateful-removed (2), by ada until " + soon.Format(time.DateOnly) + " (kafka moves to another cluster; "}, "diff", base+".."+head, "--approvals", file)
+		r.wants(0, []string{"approved by ada, grace: " + lostTwo, "Approved: HG101 stateful-removed (2), by ada until " + soon.Format(time.DateOnly) + " (kafka moves to another cluster; "},
+			"diff", base+".."+head, "--approvals", file)
 	})
 	t.Run("in every report it stays visible who approved what, why and until when", func(t *testing.T) {
 		r, base, head := moves(t, production01())
@@ -97,19 +98,20 @@ func TestAChangeCannotApproveOfItself(t *testing.T) {
 	soon := time.Now().AddDate(0, 0, 10)
 	both := approval("HG101", ofKafka, "ada", soon) + approval("HG101", ofBackups, "ada", soon)
 	less := files{manifest: document(without(production(""), "1-kafka", "2-backups"))}
-	lost := "app01-cluster01 deletes 2 objects, 2 of them stateful (apps/StatefulSet influx/kafka; PersistentVolumeClaim influx/backups)"
+	edited := func(more string) files { return files{"guard.yaml": guardYAML + more} }
 	for name, c := range map[string]struct {
 		base, change files
 		say          string
 	}{
-		"waivers in guard.yaml":             {nil, files{"guard.yaml": guardYAML + "waivers:\n" + both}, "guard.yaml is edited, and counts as the base has it: a waiver of HG101 for apps/StatefulSet influx/kafka until"},
-		"the waivers that guard.yaml names": {files{"guard.yaml": guardYAML + "waivers-file: w.yaml\n", "w.yaml": "waivers: []\n"}, files{"w.yaml": "waivers:\n" + both}, "a waiver of HG101 for PersistentVolumeClaim influx/backups until"},
-		"a folder to be ignored":            {nil, files{"guard.yaml": guardYAML + "ignore: [env/cluster01/app01/**]\n"}, "with that, 17 objects of app01-cluster01 would not be seen any more (Namespace influx; apps/StatefulSet"},
-		"any number of deletions":           {nil, files{"guard.yaml": guardYAML + "max-deleted: 0\n"}, "max-deleted is 0, and was 50"},
-		"a rule that is turned off":         {nil, files{"guard.yaml": guardYAML + "  HG001: {off: this is no mistake}\n"}, "rules turns HG001 off"},
-		"another repository":                {nil, files{"guard.yaml": guardYAML + "repositories: [https://other.example.org]\n"}, "17 objects of app01-cluster01 would not be seen any more"},
-		"settings that nobody can read":     {nil, files{"guard.yaml": "rules: [\n"}, "it is not readable"},
-		"no settings any more":              {files{"guard.yaml": guardYAML + "stateful: [/ConfigMap]\n"}, files{"guard.yaml": ""}, "stateful does not have /ConfigMap any more"},
+		"waivers in guard.yaml": {nil, edited("waivers:\n" + both), "guard.yaml is edited, and counts as the base has it: a waiver of HG101 for apps/StatefulSet influx/kafka until"},
+		"the waivers that guard.yaml names": {edited("waivers-file: w.yaml\n").and(files{"w.yaml": "waivers: []\n"}), files{"w.yaml": "waivers:\n" + both},
+			"a waiver of HG101 for PersistentVolumeClaim influx/backups until"},
+		"a folder to be ignored":        {nil, edited("ignore: [env/cluster01/app01/**]\n"), "with that, 17 objects of app01-cluster01 would not be seen any more (Namespace influx; apps/StatefulSet"},
+		"any number of deletions":       {nil, edited("max-deleted: 0\n"), "max-deleted is 0, and was 50"},
+		"a rule that is turned off":     {nil, edited("  HG001: {off: this is no mistake}\n"), "rules turns HG001 off"},
+		"another repository":            {nil, edited("repositories: [https://other.example.org]\n"), "17 objects of app01-cluster01 would not be seen any more"},
+		"settings that nobody can read": {nil, files{"guard.yaml": "rules: [\n"}, "it is not readable"},
+		"no settings any more":          {edited("stateful: [/ConfigMap]\n"), files{"guard.yaml": ""}, "stateful does not have /ConfigMap any more"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,7 +120,7 @@ func TestAChangeCannotApproveOfItself(t *testing.T) {
 			base := r.commit(before)
 			head := r.commit(before.and(less).and(c.change))
 			out := r.wants(1, []string{c.say, "HG101 stateful-removed (2)", "HG111 settings-weakened"}, "diff", base+".."+head, "--full")
-			if !strings.HasPrefix(out, lost) {
+			if !strings.HasPrefix(out, lostTwo) {
 				t.Errorf("the first line is not the loss:\n%s", out)
 			}
 			r.wants(1, []string{c.say, "HG101 stateful-removed (2)"}, "diff", base+"..", "--full") // of the folder on the disk
@@ -129,7 +131,7 @@ func TestAChangeCannotApproveOfItself(t *testing.T) {
 		waived := production("")
 		waived["1-kafka"], waived["2-backups"] = set("apps/v1", "influx", "kafka", 3, annotation), claim("influx", "backups", annotation)
 		r, base, head := moves(t, production01().and(files{manifest: document(waived)}))
-		r.wants(1, []string{lost, "Refused: HG101 stateful-removed (2)"}, "diff", base+".."+head)
+		r.wants(1, []string{lostTwo, "Refused: HG101 stateful-removed (2)"}, "diff", base+".."+head)
 	})
 	t.Run("files of the checkout as settings and approvals", func(t *testing.T) {
 		r := newRepository(t)
