@@ -43,30 +43,30 @@ const (
 
 // application adds an Application with its project. more are lines of its source.
 func (r repository) application(folder, name, project, path, namespace, cluster, more string) {
-	r.object(folder, "argoproj.io/v1alpha1", "Application", "argocd", "", name, confirmed, fmt.Sprintf("spec:\n  destination:\n    name: %s\n" +
+	r.object(folder, "argoproj.io/v1alpha1", "Application", "argocd", "", name, confirmed, fmt.Sprintf("spec:\n  destination:\n    name: %s\n"+
 		"    namespace: %s\n  project: %s\n"+
 		"  source:\n    path: %s\n    repoURL: %s\n    targetRevision: main\n%s%s", cluster, namespace, project, path, origin, more, syncPolicy))
 	r.project(folder, project, namespace, cluster)
 }
 
 func (r repository) project(folder, name, namespace, cluster string) {
-	r.object(folder, "argoproj.io/v1alpha1", "AppProject", "argocd", "", name, "", fmt.Sprintf("spec:\n  clusterResourceWhitelist:\n  - group: '*'\n" +
+	r.object(folder, "argoproj.io/v1alpha1", "AppProject", "argocd", "", name, "", fmt.Sprintf("spec:\n  clusterResourceWhitelist:\n  - group: '*'\n"+
 		"    kind: '*'\n"+
 		"  destinations:\n  - name: '%s'\n    namespace: '%s'\n  sourceRepos:\n  - %s\n", cluster, namespace, origin))
 }
 
 func pods(app, image string) string {
-	return fmt.Sprintf("  selector:\n    matchLabels:\n      app: %[1]s\n  template:\n    metadata:\n      labels:\n        app: %[1]s\n    spec:\n" +
+	return fmt.Sprintf("  selector:\n    matchLabels:\n      app: %[1]s\n  template:\n    metadata:\n      labels:\n        app: %[1]s\n    spec:\n"+
 		"      containers:\n      - name: main\n        image: registry.example.org/%[1]s:%s\n", app, image)
 }
 
 // database adds a StatefulSet with its Service, which is headless and takes part before its pods are ready.
 func (r repository) database(folder, namespace, destination, name, meta string) {
-	r.object(folder, "apps/v1", "StatefulSet", namespace, destination, name, kept+meta, "spec:\n  replicas: 3\n  podManagementPolicy: Parallel\n" +
+	r.object(folder, "apps/v1", "StatefulSet", namespace, destination, name, kept+meta, "spec:\n  replicas: 3\n  podManagementPolicy: Parallel\n"+
 		"  serviceName: "+name+"\n"+pods(name, "1.0")+
-		"  volumeClaimTemplates:\n  - metadata:\n      name: data\n    spec:\n      accessModes:\n      - ReadWriteOnce\n" +
-			"      storageClassName: retained\n      resources:\n        requests:\n          storage: 10Gi\n")
-	r.object(folder, "v1", "Service", namespace, destination, name, meta, "spec:\n  clusterIP: None\n  publishNotReadyAddresses: true\n  ports:\n" +
+		"  volumeClaimTemplates:\n  - metadata:\n      name: data\n    spec:\n      accessModes:\n      - ReadWriteOnce\n"+
+		"      storageClassName: retained\n      resources:\n        requests:\n          storage: 10Gi\n")
+	r.object(folder, "v1", "Service", namespace, destination, name, meta, "spec:\n  clusterIP: None\n  publishNotReadyAddresses: true\n  ports:\n"+
 		"  - port: 80\n  selector:\n    app: "+name+"\n")
 }
 
@@ -74,11 +74,11 @@ func (r repository) database(folder, namespace, destination, name, meta string) 
 func (r repository) web(folder, namespace, destination, name, meta string) {
 	r.object(folder, "apps/v1", "Deployment", namespace, destination, name, meta, "spec:\n  replicas: 2\n"+pods(name, "1.0"))
 	r.object(folder, "v1", "Service", namespace, destination, name, meta, "spec:\n  ports:\n  - port: 80\n  selector:\n    app: "+name+"\n")
-	r.object(folder, "policy/v1", "PodDisruptionBudget", namespace, destination, name, meta, "spec:\n  maxUnavailable: 1\n  selector:\n" +
+	r.object(folder, "policy/v1", "PodDisruptionBudget", namespace, destination, name, meta, "spec:\n  maxUnavailable: 1\n  selector:\n"+
 		"    matchLabels:\n      app: "+name+"\n")
-	r.object(folder, "batch/v1", "Job", namespace, destination, name+"-migrate", "  annotations:\n    argocd.argoproj.io/hook: PreSync\n" +
+	r.object(folder, "batch/v1", "Job", namespace, destination, name+"-migrate", "  annotations:\n    argocd.argoproj.io/hook: PreSync\n"+
 		"    argocd.argoproj.io/hook-delete-policy: BeforeHookCreation\n    argocd.argoproj.io/sync-wave: '-5'\n",
-		"spec:\n  template:\n    spec:\n      restartPolicy: Never\n      containers:\n      - name: main\n" +
+		"spec:\n  template:\n    spec:\n      restartPolicy: Never\n      containers:\n      - name: main\n"+
 			"        image: registry.example.org/migrate:1.0\n")
 }
 
@@ -96,9 +96,9 @@ func flat() repository {
 	r.application("argocd", "platform", "platform", "apps/platform", "platform", "in-cluster", "")
 	r.namespace("apps/platform", "platform")
 	r.object("apps/platform", "storage.k8s.io/v1", "StorageClass", "", "", "retained", "", "provisioner: disks.example.org\nreclaimPolicy: Retain\n")
-	r.object("apps/platform", "apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "", "topics.queue.example.org", "  annotations:\n" +
+	r.object("apps/platform", "apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "", "topics.queue.example.org", "  annotations:\n"+
 		"    argocd.argoproj.io/sync-wave: '-10'\n", topics)
-	r.object("apps/platform", "rbac.authorization.k8s.io/v1", "ClusterRole", "", "", "reader", "", "rules:\n- apiGroups: ['']\n  resources: [pods]\n" +
+	r.object("apps/platform", "rbac.authorization.k8s.io/v1", "ClusterRole", "", "", "reader", "", "rules:\n- apiGroups: ['']\n  resources: [pods]\n"+
 		"  verbs: [get, list]\n")
 	for i, app := range []string{"billing", "chat", "ingest", "ledger", "mail", "search", "sessions", "storage"} {
 		folder, namespace := "apps/"+app, app
@@ -109,7 +109,7 @@ func flat() repository {
 		r.namespace(folder, app)
 		r.web(folder, namespace, app, app+"-web", "")
 		r.database(folder, namespace, app, app+"-db", "")
-		r.object(folder, "queue.example.org/v1", "Topic", namespace, app, app+"-events", "  annotations:\n" +
+		r.object(folder, "queue.example.org/v1", "Topic", namespace, app, app+"-events", "  annotations:\n"+
 			"    argocd.argoproj.io/sync-wave: '3'\n", "spec:\n  partitions: 12\n")
 	}
 	return r
@@ -121,12 +121,12 @@ func fleet() repository {
 		"  eu1: https://eu1.example.org\n  eu2: https://eu2.example.org\n  us1: https://us1.example.org\n"}
 	r.application("argocd", "root", "root", "argocd", "argocd", "in-cluster", "")
 	set := func(name, generators, application, project, path, namespace string) {
-		r.object("argocd", "argoproj.io/v1alpha1", "ApplicationSet", "argocd", "", name, confirmed, "spec:\n  goTemplate: true\n" +
+		r.object("argocd", "argoproj.io/v1alpha1", "ApplicationSet", "argocd", "", name, confirmed, "spec:\n  goTemplate: true\n"+
 			"  goTemplateOptions: [missingkey=error]\n  generators:\n"+generators+
-			"  syncPolicy:\n    preserveResourcesOnDeletion: true\n  template:\n    metadata:\n      name: '"+application+"'\n    spec:\n" +
-				"      project: '"+project+"'\n      destination:\n        name: '"+strings.ReplaceAll(project, "base-", "")+
-			"'\n        namespace: '"+namespace+"'\n      source:\n        repoURL: "+origin+"\n        targetRevision: main\n" +
-				"        path: '"+path+"'\n"+strings.ReplaceAll("\n"+strings.TrimSuffix(syncPolicy, "\n"), "\n", "\n    ")[1:]+"\n")
+			"  syncPolicy:\n    preserveResourcesOnDeletion: true\n  template:\n    metadata:\n      name: '"+application+"'\n    spec:\n"+
+			"      project: '"+project+"'\n      destination:\n        name: '"+strings.ReplaceAll(project, "base-", "")+
+			"'\n        namespace: '"+namespace+"'\n      source:\n        repoURL: "+origin+"\n        targetRevision: main\n"+
+			"        path: '"+path+"'\n"+strings.ReplaceAll("\n"+strings.TrimSuffix(syncPolicy, "\n"), "\n", "\n    ")[1:]+"\n")
 	}
 	set("apps", "  - git:\n      repoURL: "+origin+"\n      revision: main\n      directories:\n      - path: env/*/*/yml\n",
 		"{{ index .path.segments 2 }}-{{ index .path.segments 1 }}", "{{ index .path.segments 1 }}", "{{ .path.path }}", "{{ index .path.segments 2 }}")
@@ -156,11 +156,11 @@ func fleet() repository {
 func rendered() repository {
 	r := repository{"guard.yaml": "conventions:\n- path: rendered/(cluster)/(app)\n  application: (cluster).(app)\n  project: (cluster).(app)\n",
 		"charts/db/Chart.yaml": "apiVersion: v2\nname: db\nversion: 1.4.2\n", "charts/db/values.yaml": "replicas: 3\n",
-		"charts/db/templates/set.yaml":         "apiVersion: apps/v1\nkind: StatefulSet\nmetadata:\n  name: {{ .Release.Name }}\n",
+		"charts/db/templates/set.yaml": "apiVersion: apps/v1\nkind: StatefulSet\nmetadata:\n  name: {{ .Release.Name }}\n",
 		"overlays/prod/web/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- ../../../base\n" +
 			"configMapGenerator:\n- name: settings\n  literals: [a=b]\n",
-		"base/kustomization.yaml":              "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- web.yaml\n",
-		"base/web.yaml":                        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n"}
+		"base/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- web.yaml\n",
+		"base/web.yaml":           "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n"}
 	r.application("clusters", "root", "root", "clusters", "argocd", "in-cluster", "    directory:\n      recurse: true\n")
 	for _, cluster := range []string{"prod", "stage"} {
 		for _, app := range []string{"db", "queue", "shop", "web"} {
@@ -176,9 +176,9 @@ func rendered() repository {
 			}
 			r.web(folder, namespace, namespace, app+"-api", helm)
 			r.object(folder, "v1", "ConfigMap", namespace, namespace, "settings-7b9dk2h4mc", "", "data:\n  a: b\n")
-			r.object(folder, "v1", "Secret", namespace, namespace, "release", "  annotations:\n    helm.sh/hook: pre-install,pre-upgrade\n" +
+			r.object(folder, "v1", "Secret", namespace, namespace, "release", "  annotations:\n    helm.sh/hook: pre-install,pre-upgrade\n"+
 				"    helm.sh/hook-weight: '-1'\n", "type: Opaque\n")
-			r.object(folder, "v1", "Pod", namespace, namespace, app+"-test", "  annotations:\n    helm.sh/hook: test\n", "spec:\n  containers:\n" +
+			r.object(folder, "v1", "Pod", namespace, namespace, app+"-test", "  annotations:\n    helm.sh/hook: test\n", "spec:\n  containers:\n"+
 				"  - name: main\n    image: registry.example.org/test:1.0\n")
 		}
 	}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ func text(r *engine.Result) string {
 	var b strings.Builder
 	for _, d := range r.Documents {
 		b.WriteString("# " + d.Origin + "\n")
-		b.Write(d.Data)
+		b.Write(bytes.TrimSuffix(d.Data, []byte("\n")))
 		b.WriteString("\n---\n")
 	}
 	return b.String()

@@ -90,7 +90,10 @@ var mark = []byte("\xef\xbb\xbf") // that a file may begin with
 
 // files reads the files below a folder of a chart.
 func (h *helm) files(root, below string, rules *ignore.Rules) (all []*loader.BufferedFile, err error) {
-	entries, _ := h.r.list(path.Join(root, below))
+	entries, is := h.r.list(path.Join(root, below))
+	if is == behind {
+		return nil, refuse(is, path.Join(root, below))
+	}
 	for _, e := range entries {
 		name := path.Join(below, e.Name)
 		if rules.Ignore(name, info{e}) {
@@ -109,7 +112,8 @@ func (h *helm) files(root, below string, rules *ignore.Rules) (all []*loader.Buf
 			return nil, refuse(is, path.Join(root, name))
 		}
 		if int64(len(data)) > loader.MaxDecompressedFileSize {
-			return nil, &Error{Path: path.Join(root, name), Message: fmt.Sprintf("it has %d bytes, and Helm takes %d: name it in .helmignore", len(data), loader.MaxDecompressedFileSize)}
+			return nil, &Error{Path: path.Join(root, name),
+				Message: fmt.Sprintf("it has %d bytes, and Helm takes %d: name it in .helmignore", len(data), loader.MaxDecompressedFileSize)}
 		}
 		all = append(all, &loader.BufferedFile{Name: name, Data: bytes.TrimPrefix(data, mark)})
 	}
@@ -146,8 +150,8 @@ func (h *helm) dependencies(c *chart.Chart) error {
 		}
 		local, ok := strings.CutPrefix(d.Repository, "file://")
 		if !ok {
-			return &Error{Fault: OfReach, Path: path.Join(h.path, "Chart.yaml"),
-				Message: fmt.Sprintf("the dependency %s is not in charts/, and is fetched from %s: run `helm dependency build` and commit charts/ to have it analysed", d.Name, d.Repository)}
+			return &Error{Fault: OfReach, Path: path.Join(h.path, "Chart.yaml"), Message: fmt.Sprintf("the dependency %s is not in charts/, and "+
+				"is fetched from %s: run `helm dependency build` and commit charts/ to have it analysed", d.Name, d.Repository)}
 		}
 		folder := path.Join(h.path, local)
 		if path.IsAbs(local) {
@@ -158,7 +162,8 @@ func (h *helm) dependencies(c *chart.Chart) error {
 			return err
 		}
 		if dependency.Name() != d.Name || !chartutil.IsCompatibleRange(d.Version, dependency.Metadata.Version) {
-			return &Error{Path: path.Join(h.path, "Chart.yaml"), Message: fmt.Sprintf("the dependency %s %s is not what %s has: %s %s", d.Name, d.Version, folder, dependency.Name(), dependency.Metadata.Version)}
+			return &Error{Path: path.Join(h.path, "Chart.yaml"), Message: fmt.Sprintf("the dependency %s %s is not what %s has: %s %s",
+				d.Name, d.Version, folder, dependency.Name(), dependency.Metadata.Version)}
 		}
 		c.AddDependency(dependency)
 	}
@@ -294,7 +299,8 @@ func (h *helm) render(c *chart.Chart, values map[string]any) (map[string]string,
 func (h *helm) documents(c *chart.Chart, manifests []releaseutil.Manifest, hooks []*release.Hook) (documents []Document) {
 	add := func(name, text string) {
 		if strings.TrimSpace(text) != "" {
-			documents = append(documents, Document{Data: []byte(text), Origin: h.origin(c, name), Line: 1})
+			// Helm ends each with a line: a text that stands last in one has it too.
+			documents = append(documents, Document{Data: []byte(text + "\n"), Origin: h.origin(c, name), Line: 1})
 		}
 	}
 	if !h.o.SkipCRDs {

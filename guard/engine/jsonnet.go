@@ -64,7 +64,8 @@ func objectsOf(file, text string) ([]Document, error) {
 		switch first := item[0]; {
 		case string(item) == "null" && len(items) > 1:
 		case first == '[':
-			return nil, &Error{Path: file, Line: 1, Message: fmt.Sprintf("item %d of the array that it evaluates to is an array: Argo CD takes no nested ones; flatten it", n+1)}
+			message := fmt.Sprintf("item %d of the array that it evaluates to is an array: Argo CD takes no nested ones; flatten it", n+1)
+			return nil, &Error{Path: file, Line: 1, Message: message}
 		case first != '{':
 			return nil, &Error{Path: file, Line: 1, Message: "it evaluates to neither an object nor an array of objects"}
 		default:
@@ -106,7 +107,7 @@ func (i *importer) Import(from, name string) (jsonnet.Contents, string, error) {
 			c := jsonnet.MakeContentsRaw(data)
 			i.contents[way] = c
 			return c, way, nil
-		case link, folder:
+		case link, folder, behind:
 			i.refused = refuse(is, way)
 			return jsonnet.Contents{}, "", i.refused
 		case outside:

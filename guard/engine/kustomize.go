@@ -114,14 +114,19 @@ func edit(r *repository, s *Spec, at string, text []byte) (edited []byte, tracke
 	if err := s.Kustomize.apply(r, s.Path, &k); err != nil {
 		return nil, false, &Error{Path: at, Line: 1, Message: err.Error()}
 	}
-	if edited, err = yaml.Marshal(k); err != nil || len(s.Kustomize.Patches) == 0 {
-		return edited, tracked, err
+	if edited, err = yaml.Marshal(k); err != nil {
+		return nil, false, err
 	}
 	if err := yaml.Unmarshal(edited, &whole); err != nil {
 		return nil, false, err
 	}
-	patches, _ := whole["patches"].([]any)
-	whole["patches"] = append(patches, s.Kustomize.Patches...)
+	if len(s.Kustomize.Patches) > 0 {
+		patches, _ := whole["patches"].([]any)
+		whole["patches"] = append(patches, s.Kustomize.Patches...)
+	}
+	if err := s.Kustomize.commonLabels(whole); err != nil {
+		return nil, false, &Error{Path: at, Line: 1, Message: err.Error()}
+	}
 	edited, err = yaml.Marshal(whole)
 	return edited, tracked, err
 }
@@ -167,29 +172,22 @@ func (o *KustomizeOptions) apply(r *repository, folder string, k *types.Kustomiz
 	return nil
 }
 
-func put(into, more map[string]string, force bool, what, option string) error {
+func put[V string | any](into map[string]V, more map[string]string, force bool, what, option string) error {
 	for key, value := range more {
 		if _, there := into[key]; there && !force {
 			return fmt.Errorf("it has the %s %s already, which the source wants to set: set kustomize.%s", what, key, option)
 		}
-		into[key] = value
+		into[key] = any(value).(V)
 	}
 	return nil
 }
 
+const forceLabels = "forceCommonLabels"
+
+// labels sets the labels that are no selectors.
 func (o *KustomizeOptions) labels(k *types.Kustomization) error {
-	const option = "forceCommonLabels"
-	if len(o.Labels) == 0 {
+	if len(o.Labels) == 0 || !o.LabelsWithoutSelector {
 		return nil
-	}
-	if !o.LabelsWithoutSelector {
-		if o.LabelsInTemplates {
-			return errors.New("the source's kustomize.labelIncludeTemplates needs labelWithoutSelector")
-		}
-		if k.CommonLabels == nil {
-			k.CommonLabels = make(map[string]string)
-		}
-		return put(k.CommonLabels, o.Labels, o.ForceLabels, "label", option)
 	}
 	n := slices.IndexFunc(k.Labels, func(l types.Label) bool { return !l.IncludeSelectors && l.IncludeTemplates == o.LabelsInTemplates })
 	if n < 0 {
@@ -199,7 +197,23 @@ func (o *KustomizeOptions) labels(k *types.Kustomization) error {
 	if k.Labels[n].Pairs == nil {
 		k.Labels[n].Pairs = make(map[string]string)
 	}
-	return put(k.Labels[n].Pairs, o.Labels, o.ForceLabels, "label", option)
+	return put(k.Labels[n].Pairs, o.Labels, o.ForceLabels, "label", forceLabels)
+}
+
+// commonLabels sets the labels that are selectors too, in a field that Kustomize has given up and Argo CD has not.
+func (o *KustomizeOptions) commonLabels(whole map[string]any) error {
+	switch {
+	case len(o.Labels) == 0 || o.LabelsWithoutSelector:
+		return nil
+	case o.LabelsInTemplates:
+		return errors.New("the source's kustomize.labelIncludeTemplates needs labelWithoutSelector")
+	}
+	common, ok := whole["commonLabels"].(map[string]any)
+	if !ok {
+		common = make(map[string]any)
+		whole["commonLabels"] = common
+	}
+	return put(common, o.Labels, o.ForceLabels, "label", forceLabels)
 }
 
 // images sets images. A part that is "*" stays as it is.
@@ -249,7 +263,8 @@ func parseImage(text string) (types.Image, error) {
 
 // beyond are words in Kustomize's messages about what Argo CD may be able to do, and this engine is not: by the network, by git, or with
 // options for all builds.
-var beyond = regexp.MustCompile(regexp.QuoteMeta(errNetwork.Error()) + `|no 'git' program|--enable-helm|--enable-alpha-plugins|--enable-exec|external plugins disabled|security; file '`)
+var beyond = regexp.MustCompile(regexp.QuoteMeta(errNetwork.Error()) +
+	`|no 'git' program|--enable-helm|--enable-alpha-plugins|--enable-exec|external plugins disabled|security; file '`)
 
 var quotedPath = regexp.MustCompile(regexp.QuoteMeta(mounted) + `([^'":\s]*)`)
 
@@ -263,7 +278,8 @@ func kustomizeError(root string, m *mount, err error) error {
 		message = m.refused.Message + ": " + message
 	case beyond.MatchString(message):
 		failed.Fault = OfReach
-		message += " (Argo CD may be told to allow it by kustomize.buildOptions, or fetches it: what is rendered here is in the repository, and needs no option)"
+		message += " (Argo CD may be told to allow it by kustomize.buildOptions, or fetches it: what is rendered here is in the repository, and " +
+			"needs no option)"
 	}
 	failed.Message = quotedPath.ReplaceAllString(message, "$1")
 	return failed

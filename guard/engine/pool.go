@@ -48,14 +48,23 @@ var ErrClosed = errors.New("the engine is closed")
 
 // Render renders one source of a tree. That a source cannot be rendered is an *Error; other errors are of the tree or of ctx.
 func (e *Engine) Render(ctx context.Context, t tree.Tree, s *Spec) (*Result, error) {
-	if result, err, ok := e.memo.get(s.key(), newFiles(t)); ok {
-		return result, err
-	}
-	return e.Anew(ctx, t, s)
+	return e.RenderWith(ctx, t, s, nil)
 }
 
-// Anew renders a source as Render does, also where it was rendered before: what is random in it then differs.
+// RenderWith renders one source of a tree, unless a store has what it renders to.
+func (e *Engine) RenderWith(ctx context.Context, t tree.Tree, s *Spec, store Store) (*Result, error) {
+	if result, err, ok := e.memo.get(s.key(), newFiles(t), store); ok {
+		return result, err
+	}
+	return e.render(ctx, t, s, store)
+}
+
+// Anew renders a source also where it was rendered before: what is random in it then differs.
 func (e *Engine) Anew(ctx context.Context, t tree.Tree, s *Spec) (*Result, error) {
+	return e.render(ctx, t, s, nil)
+}
+
+func (e *Engine) render(ctx context.Context, t tree.Tree, s *Spec, store Store) (*Result, error) {
 	f := newFiles(t)
 	select {
 	case e.turns <- struct{}{}:
@@ -78,7 +87,7 @@ func (e *Engine) Anew(ctx context.Context, t tree.Tree, s *Spec) (*Result, error
 		err = failed
 	}
 	if err == nil || failed != nil && failed.Fault != OfLimit { // another time it may be faster
-		e.memo.put(s.key(), f, result, failed)
+		e.memo.put(s.key(), f, result, failed, store)
 	}
 	return result, err
 }

@@ -85,7 +85,8 @@ func (p *process) run(ctx context.Context, f *files, s *Spec, o Options) (*Resul
 	case ctx.Err() != nil:
 		return nil, errors.Join(ctx.Err(), errDead)
 	case late.Load():
-		return nil, errors.Join(&Error{Fault: OfLimit, Path: s.at(), Message: fmt.Sprintf("rendering takes longer than %v: look for a recursion or a loop that does not end", o.Timeout)}, errDead)
+		message := fmt.Sprintf("rendering takes longer than %v: look for a recursion or a loop that does not end", o.Timeout)
+		return nil, errors.Join(&Error{Fault: OfLimit, Path: s.at(), Message: message}, errDead)
 	case errors.As(err, &failed):
 		return nil, err
 	}

@@ -63,6 +63,7 @@ type schemas struct{ refused *Error }
 
 // Load implements jsonschema.URLLoader.
 func (s *schemas) Load(url string) (any, error) {
-	s.refused = &Error{Fault: OfReach, Message: fmt.Sprintf("a values.schema.json needs %s, which is not fetched: set helm.skipSchemaValidation, or write it into the schema", url)}
+	s.refused = &Error{Fault: OfReach, Message: fmt.Sprintf("a values.schema.json needs %s, which is not fetched: "+
+		"set helm.skipSchemaValidation, or write it into the schema", url)}
 	return nil, s.refused
 }

@@ -22,7 +22,8 @@ import (
 // where the file is damaged or of another version, the contents are read again.
 //
 // The file is a header of 8 bytes, and records: the length in 4 bytes, the CRC-32C of what follows in 4, then the name's ending and the
-// hash, each with a byte for its length, and the file as object.AppendFile writes it. Numbers are little-endian.
+// hash, each with a byte for its length, and the file as object.AppendFile writes it. Numbers are little-endian. What was rendered is there
+// too, with "rendered" for the ending and the hash of the specification, as engine.Store has it.
 type Disk struct {
 	Memory
 	path    string
@@ -128,6 +129,37 @@ func (d *Disk) Put(name, hash string, f *object.File) {
 	}
 	d.mu.Lock()
 	d.added[key] = record
+	d.mu.Unlock()
+}
+
+// renderedName stands for the ending of a name in the keys of what was rendered.
+const renderedName = "rendered"
+
+// Rendered returns what was rendered by a specification, nil where nothing is kept.
+func (d *Disk) Rendered(key string) []byte {
+	key = diskKey(renderedName, key)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	record, ok := d.added[key]
+	if !ok {
+		record = d.records[key]
+	}
+	_, results, ok := splitRecord(record)
+	if !ok {
+		return nil
+	}
+	d.used[key] = true
+	return results
+}
+
+// PutRendered keeps what was rendered by a specification.
+func (d *Disk) PutRendered(key string, results []byte) {
+	key = diskKey(renderedName, key)
+	if len(results) > MaxDisk/16 {
+		return
+	}
+	d.mu.Lock()
+	d.added[key] = append([]byte(key), results...)
 	d.mu.Unlock()
 }
 

@@ -129,7 +129,8 @@ func (i *Inventory) jsonnet(ctx context.Context, a *Application, source int, s *
 
 // render adds the objects of what is rendered.
 func (i *Inventory) render(ctx context.Context, a *Application, source int, spec *engine.Spec) error {
-	result, err := i.engine().Render(ctx, i.tree, spec)
+	store, _ := i.Options.Cache.(engine.Store)
+	result, err := i.engine().RenderWith(ctx, i.tree, spec, store)
 	if err != nil {
 		return err
 	}
@@ -174,9 +175,13 @@ func (i *Inventory) line(path string, o *object.Object) int {
 
 // known returns the path of a file of the tree: what a document comes from, or the file that says how it is rendered.
 func (i *Inventory) known(p string, spec *engine.Spec) string {
-	for _, path := range []string{p, path.Join(spec.Path, "Chart.yaml"), path.Join(spec.Path, "kustomization.yaml"), path.Join(spec.Path, "kustomization.yml"), path.Join(spec.Path, "Kustomization")} {
-		if _, ok := tree.Find(i.tree.Files(), path); ok {
-			return path
+	if _, ok := tree.Find(i.tree.Files(), p); ok {
+		return p
+	}
+	for _, name := range []string{"Chart.yaml", "kustomization.yaml", "kustomization.yml", "Kustomization"} {
+		at := path.Join(spec.Path, name)
+		if _, ok := tree.Find(i.tree.Files(), at); ok {
+			return at
 		}
 	}
 	return p
@@ -285,9 +290,9 @@ func (i *Inventory) unread() error {
 		}
 		if has {
 			found[*folder] = true
-			s := &argo.Source{Path: *folder}
-			tool := argo.ToolOf(s, i.tree.Files())
-			i.Unread = append(i.Unread, Unread{f.Path, tool, fmt.Sprintf("%s defines resources of Argo CD in a folder of %s that no Application of the tree reads: what they make is not known", f.Path, tool)})
+			tool := argo.ToolOf(&argo.Source{Path: *folder}, i.tree.Files())
+			why := fmt.Sprintf("%s defines resources of Argo CD in a folder of %s that no Application of the tree reads: what they make is not known", f.Path, tool)
+			i.Unread = append(i.Unread, Unread{f.Path, tool, why})
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-telemetry/holdfast/guard/engine"
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
 )
 
@@ -235,5 +236,35 @@ func TestApplicationsOfKustomizeOverlaysAreFoundWithTheirObjects(t *testing.T) {
 	body, err := i.Body(named(t, i, "c1-db").Targets[1].Origin)
 	if err != nil || body["metadata"].(map[string]any)["annotations"].(map[string]any)["note"] != "c1-db" {
 		t.Errorf("its body is %v, %v", body, err)
+	}
+}
+
+func TestWhatWasRenderedIsKeptOnTheDisk(t *testing.T) {
+	dir, files := t.TempDir(), map[string]string{"a.yaml": application("a", "x", ""), "x/a.jsonnet": "{apiVersion: 'v1', kind: 'Service', metadata: {name: importstr 'name'}}", "x/name": "s"}
+	read := func(e *engine.Engine, name string) *inventory.Application {
+		t.Helper()
+		disk, err := inventory.OpenDisk(dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files["x/name"] = name
+		i := load(t, files, inventory.Options{Cache: disk, Engine: e})
+		if err := disk.Save(); err != nil {
+			t.Fatal(err)
+		}
+		return i.Applications[0]
+	}
+	first := engine.New(engine.Options{})
+	if a := read(first, "s"); a.Broken != nil {
+		t.Fatal(a.Broken)
+	}
+	if err := first.Close(); err != nil { // it renders nothing any more
+		t.Fatal(err)
+	}
+	if a := read(engine.New(engine.Options{Timeout: 1}), "s"); keys(a) != "Service dest/s@x/a.jsonnet:1" {
+		t.Errorf("it was rendered again: %v, %v", a.Broken, a.Unanalysed)
+	}
+	if a := read(engine.New(engine.Options{}), "other"); keys(a) != "Service dest/other@x/a.jsonnet:1" {
+		t.Errorf("with another file it is still %s", keys(a))
 	}
 }

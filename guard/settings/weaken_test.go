@@ -36,6 +36,7 @@ func TestEveryEditThatWeakensIsNamedWithItsPlace(t *testing.T) {
 		{"", "rules: {HG040: {severity: warning}}", "guard.yaml:1 rules makes HG040 warning, and it was error"},
 		{"rules: {HG014: {severity: error}}", "", "guard.yaml rules makes HG014 warning, and it was error"},
 		{"", "rules: {HG014: {severity: error}}", ""},
+		{"render: [{source: a, output: b}]", "", "guard.yaml render is not what it was"},
 		{"", "max-deleted: 51", "guard.yaml:1 max-deleted is 51, and was 50"},
 		{"", "max-deleted: 0", "guard.yaml:1 max-deleted is 0, and was 50"},
 		{"max-deleted: 10", "", "guard.yaml max-deleted is 50, and was 10"},
