@@ -159,7 +159,12 @@ func with(files map[string]string, more ...string) map[string]string {
 	return all
 }
 
+// head is the beginning of a chart.
+const head = "apiVersion: v2\nname: web\nversion: 1.0.0\n"
+
 func TestWhatIsWrongInAChartIsSaidWithItsPlace(t *testing.T) {
+	const source, reach = engine.OfSource, engine.OfReach
+	usual := engine.Options{}
 	for name, c := range map[string]struct {
 		path, text  string
 		more        func(*engine.HelmOptions)
@@ -168,25 +173,25 @@ func TestWhatIsWrongInAChartIsSaidWithItsPlace(t *testing.T) {
 		fault       engine.Fault
 		o           engine.Options
 	}{
-		"template":           {"charts/web/templates/x.yaml", "a: 1\nb: {{ .Values.no.way }}\n", nil, "charts/web/templates/x.yaml", "nil pointer", 2, engine.OfSource, engine.Options{}},
-		"syntax":             {"charts/web/templates/x.yaml", "a: {{ if }}\n", nil, "charts/web/templates/x.yaml", "missing value for if", 1, engine.OfSource, engine.Options{}},
-		"fail":               {"charts/web/charts/db/templates/x.yaml", "\n\n{{ fail \"no size\" }}", nil, "charts/web/charts/db/templates/x.yaml", "no size", 3, engine.OfSource, engine.Options{}},
-		"no YAML":            {"charts/web/templates/x.yaml", "a: b: c\n", nil, "charts/web/templates/x.yaml", "YAML parse error", 0, engine.OfSource, engine.Options{}},
-		"values":             {"charts/web/values.yaml", "a: b: c\n", nil, "charts/web/Chart.yaml", "values.yaml", 0, engine.OfSource, engine.Options{}},
-		"value file":         {"env/bad.yaml", "a: 1\nb: c: d\n", func(o *engine.HelmOptions) { o.ValueFiles = []string{"env/bad.yaml"} }, "env/bad.yaml", "no values", 2, engine.OfSource, engine.Options{}},
-		"missing values":     {"x", "", func(o *engine.HelmOptions) { o.ValueFiles = []string{"env/none.yaml"} }, "env/none.yaml", "no such value file", 0, engine.OfSource, engine.Options{}},
-		"schema":             {"x", "", func(o *engine.HelmOptions) { o.Values = "replicas: 0" }, "charts/web/Chart.yaml", "minimum", 0, engine.OfSource, engine.Options{}},
-		"remote schema":      {"charts/web/values.schema.json", `{"$ref": "https://example.org/a.json"}`, nil, "", "not fetched", 0, engine.OfReach, engine.Options{}},
-		"schema of a file":   {"charts/web/values.schema.json", `{"$ref": "file:///etc/passwd"}`, nil, "", "not fetched", 0, engine.OfReach, engine.Options{}},
-		"release":            {"x", "", func(o *engine.HelmOptions) { o.Release = "A_b" }, "charts/web", "release name", 0, engine.OfSource, engine.Options{}},
-		"parameter":          {"x", "", func(o *engine.HelmOptions) { o.Parameters = []engine.Parameter{{Name: "a[", Value: "1"}} }, "charts/web", "the parameter a[", 0, engine.OfSource, engine.Options{}},
-		"dependency":         {"charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\ndependencies: [{name: far, version: 1.0.0, repository: 'oci://example.org'}]\n", nil, "charts/web/Chart.yaml", "helm dependency build", 0, engine.OfReach, engine.Options{}},
-		"wrong dependency":   {"lib/common/Chart.yaml", "apiVersion: v2\nname: common\nversion: 0.2.0\n", nil, "charts/web/Chart.yaml", "common ^0.1.0 is not what lib/common has", 0, engine.OfSource, engine.Options{}},
-		"dependency outside": {"charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\ndependencies: [{name: far, version: 1.0.0, repository: 'file://../../../far'}]\n", nil, "../far/Chart.yaml", "not in the repository", 0, engine.OfReach, engine.Options{}},
-		"no chart":           {"charts/web/Chart.yaml", "name: ''\n", nil, "charts/web/Chart.yaml", "", 0, engine.OfSource, engine.Options{}},
-		"old cluster":        {"charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\nkubeVersion: '>=1.99'\n", nil, "charts/web/Chart.yaml", "wants Kubernetes", 0, engine.OfSource, engine.Options{}},
+		"template":           {"charts/web/templates/x.yaml", "a: 1\nb: {{ .Values.no.way }}\n", nil, "charts/web/templates/x.yaml", "nil pointer", 2, source, usual},
+		"syntax":             {"charts/web/templates/x.yaml", "a: {{ if }}\n", nil, "charts/web/templates/x.yaml", "missing value for if", 1, source, usual},
+		"fail":               {"charts/web/charts/db/templates/x.yaml", "\n\n{{ fail \"no size\" }}", nil, "charts/web/charts/db/templates/x.yaml", "no size", 3, source, usual},
+		"no YAML":            {"charts/web/templates/x.yaml", "a: b: c\n", nil, "charts/web/templates/x.yaml", "YAML parse error", 0, source, usual},
+		"values":             {"charts/web/values.yaml", "a: b: c\n", nil, "charts/web/Chart.yaml", "values.yaml", 0, source, usual},
+		"value file":         {"env/bad.yaml", "a: 1\nb: c: d\n", func(o *engine.HelmOptions) { o.ValueFiles = []string{"env/bad.yaml"} }, "env/bad.yaml", "no values", 2, source, usual},
+		"missing values":     {"x", "", func(o *engine.HelmOptions) { o.ValueFiles = []string{"env/none.yaml"} }, "env/none.yaml", "no such value file", 0, source, usual},
+		"schema":             {"x", "", func(o *engine.HelmOptions) { o.Values = "replicas: 0" }, "charts/web/Chart.yaml", "minimum", 0, source, usual},
+		"remote schema":      {"charts/web/values.schema.json", `{"$ref": "https://example.org/a.json"}`, nil, "", "not fetched", 0, reach, usual},
+		"schema of a file":   {"charts/web/values.schema.json", `{"$ref": "file:///etc/passwd"}`, nil, "", "not fetched", 0, reach, usual},
+		"release":            {"x", "", func(o *engine.HelmOptions) { o.Release = "A_b" }, "charts/web", "release name", 0, source, usual},
+		"parameter":          {"x", "", func(o *engine.HelmOptions) { o.Parameters = []engine.Parameter{{Name: "a[", Value: "1"}} }, "charts/web", "the parameter a[", 0, source, usual},
+		"dependency":         {"charts/web/Chart.yaml", head + "dependencies: [{name: far, version: 1.0.0, repository: 'oci://example.org'}]\n", nil, "charts/web/Chart.yaml", "helm dependency build", 0, reach, usual},
+		"wrong dependency":   {"lib/common/Chart.yaml", "apiVersion: v2\nname: common\nversion: 0.2.0\n", nil, "charts/web/Chart.yaml", "common ^0.1.0 is not what lib/common has", 0, source, usual},
+		"dependency outside": {"charts/web/Chart.yaml", head + "dependencies: [{name: far, version: 1.0.0, repository: 'file://../../../far'}]\n", nil, "../far/Chart.yaml", "not in the repository", 0, reach, usual},
+		"no chart":           {"charts/web/Chart.yaml", "name: ''\n", nil, "charts/web/Chart.yaml", "", 0, source, usual},
+		"old cluster":        {"charts/web/Chart.yaml", head + "kubeVersion: '>=1.99'\n", nil, "charts/web/Chart.yaml", "wants Kubernetes", 0, source, usual},
 		"an endless loop":    {"charts/web/templates/x.yaml", "{{ range until 100000000 }}{{ range until 100000000 }}{{ end }}{{ end }}", nil, "charts/web", "longer than", 0, engine.OfLimit, engine.Options{Timeout: time.Second, Memory: 8 << 30}},
-		"a recursion":        {"charts/web/templates/x.yaml", `{{ define "x" }}{{ template "x" . }}{{ end }}{{ template "x" . }}`, nil, "charts/web/templates/x.yaml", "exceeded maximum template depth", 1, engine.OfSource, engine.Options{}},
+		"a recursion":        {"charts/web/templates/x.yaml", `{{ define "x" }}{{ template "x" . }}{{ end }}{{ template "x" . }}`, nil, "charts/web/templates/x.yaml", "exceeded maximum template depth", 1, source, usual},
 		"a memory bomb":      {"charts/web/templates/x.yaml", "a: {{ repeat 1000000000 \"0123456789\" }}", nil, "charts/web", "of memory", 0, engine.OfLimit, engine.Options{Memory: 256 << 20, Timeout: 5 * time.Minute}},
 		"a large output":     {"charts/web/templates/x.yaml", "apiVersion: v1\nkind: A\na: {{ repeat 20000 \"0123456789\" }}", nil, "charts/web", "larger than", 0, engine.OfLimit, engine.Options{Output: 1 << 16}},
 	} {

@@ -23,11 +23,12 @@ func TestHostileJsonnetIsBounded(t *testing.T) {
 		fault         engine.Fault
 		o             engine.Options
 	}{
-		"a recursion":          {"local f(x) = f(x + 1) + 1; {a: f(0)}", "stack", engine.OfSource, engine.Options{}},
-		"a loop":               {endless, "longer than", engine.OfLimit, engine.Options{Timeout: 300 * time.Millisecond}},
-		"an object in itself":  {"{a: {b: $}}", "stack", engine.OfSource, engine.Options{}},
-		"an import of itself":  {"import 'a.jsonnet'", "", engine.OfSource, engine.Options{}},
-		"a memory bomb":        {"local d(x, n) = if n == 0 then x else d(x + x, n - 1) tailstrict; {a: std.length(std.join('', d(['0123456789'], 40)))}", "of memory", engine.OfLimit, engine.Options{Memory: 128 << 20, Timeout: 5 * time.Minute}},
+		"a recursion":         {"local f(x) = f(x + 1) + 1; {a: f(0)}", "stack", engine.OfSource, engine.Options{}},
+		"a loop":              {endless, "longer than", engine.OfLimit, engine.Options{Timeout: 300 * time.Millisecond}},
+		"an object in itself": {"{a: {b: $}}", "stack", engine.OfSource, engine.Options{}},
+		"an import of itself": {"import 'a.jsonnet'", "", engine.OfSource, engine.Options{}},
+		"a memory bomb": {"local d(x, n) = if n == 0 then x else d(x + x, n - 1) tailstrict; " +
+			"{a: std.length(std.join('', d(['0123456789'], 40)))}", "of memory", engine.OfLimit, engine.Options{Memory: 128 << 20, Timeout: 5 * time.Minute}},
 		"a text of gigabytes":  {"{a: std.repeat('0123456789', 2000000000)}", "of memory", engine.OfLimit, engine.Options{Memory: 128 << 20, Timeout: 5 * time.Minute}},
 		"an array of billions": {"std.makeArray(2000000000, function(i) {a: i})", "of memory", engine.OfLimit, engine.Options{Memory: 128 << 20, Timeout: 5 * time.Minute}},
 		"a large output":       {"{a: std.repeat('0123456789', 20000)}", "larger than", engine.OfLimit, engine.Options{Output: 1 << 16}},

@@ -29,9 +29,13 @@ apiVersion: v1
 kind: Service
 metadata: {name: db}
 `,
-	"base/more/kustomization.yml":          "resources: [claim.yaml]\n",
-	"base/more/claim.yaml":                 "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data, annotations: {a: b}}\n",
-	"overlays/prod/Kustomization":          "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamePrefix: prod-\nnamespace: prod\nresources: [../../base, ns.yaml]\ncomponents: [../../components/labels]\nconfigMapGenerator:\n- {name: settings, files: [a.conf], literals: [x=1]}\npatches:\n- path: size.yaml\n- target: {kind: StatefulSet}\n  patch: '[{\"op\": \"replace\", \"path\": \"/spec/replicas\", \"value\": 3}]'\n",
+	"base/more/kustomization.yml": "resources: [claim.yaml]\n",
+	"base/more/claim.yaml":        "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data, annotations: {a: b}}\n",
+	"overlays/prod/Kustomization": "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamePrefix: prod-\n" +
+		"namespace: prod\nresources: [../../base, ns.yaml]\ncomponents: [../../components/labels]\n" +
+		"configMapGenerator:\n- {name: settings, files: [a.conf], literals: [x=1]}\n" +
+		"patches:\n- path: size.yaml\n- target: {kind: StatefulSet}\n" +
+		"  patch: '[{\"op\": \"replace\", \"path\": \"/spec/replicas\", \"value\": 3}]'\n",
 	"overlays/prod/ns.yaml":                "apiVersion: v1\nkind: Namespace\nmetadata: {name: prod}\n",
 	"overlays/prod/a.conf":                 "a = 1\n",
 	"overlays/prod/size.yaml":              "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {size: 10Gi}\n",
