@@ -2,6 +2,7 @@ package settings
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/holdfast-telemetry/holdfast/guard/render"
@@ -23,17 +24,23 @@ func (s *Settings) Outputs(t tree.Tree) ([]*render.Output, error) {
 	return render.Outputs(s.Render, t.Files())
 }
 
-// rendered finds outputs that are rendered no more, or from something else, and files in them that may be another's.
+// rendered finds outputs that are rendered no more, or in another way, and files in them that may be another's.
 func (w *weakening) rendered() {
 	for n := range w.before.Render {
-		e := &w.before.Render[n]
-		same := func(o render.Entry) bool { return o.Output == e.Output && o.Source == e.Source && o.Each == e.Each }
-		if now := slices.IndexFunc(w.after.Render, same); now < 0 {
-			w.add("render", e.Output, "render does not write %s from %s any more", e.Output, e.Source)
-		} else {
-			for _, p := range added(e.Keep, w.after.Render[now].Keep) {
-				w.add("render", p, "render leaves %s in %s to others", p, e.Output)
-			}
+		was := w.before.Render[n]
+		at := slices.IndexFunc(w.after.Render, func(o render.Entry) bool {
+			return o.Output == was.Output && o.Source == was.Source && o.Each == was.Each
+		})
+		if at < 0 {
+			w.add("render", was.Output, "render does not write %s from %s any more", was.Output, was.Source)
+			continue
+		}
+		is := w.after.Render[at]
+		for _, p := range added(was.Keep, is.Keep) {
+			w.add("render", p, "render leaves %s in %s to others", p, was.Output)
+		}
+		if is.Keep = was.Keep; !reflect.DeepEqual(was, is) {
+			w.add("render", was.Output, "render makes %s from %s in another way", was.Output, was.Source)
 		}
 	}
 }

@@ -61,9 +61,6 @@ func (w *weakening) lists() {
 	for _, url := range gone {
 		w.add("repositories", url, "repositories leaves out %s", url)
 	}
-	if len(w.before.Render) > 0 && !reflect.DeepEqual(w.before.Render, w.after.Render) {
-		w.add("render", "", "render is not what it was")
-	}
 	for _, of := range []struct {
 		field         string
 		before, after map[string]string

@@ -36,7 +36,6 @@ func TestEveryEditThatWeakensIsNamedWithItsPlace(t *testing.T) {
 		{"", "rules: {HG040: {severity: warning}}", "guard.yaml:1 rules makes HG040 warning, and it was error"},
 		{"rules: {HG014: {severity: error}}", "", "guard.yaml rules makes HG014 warning, and it was error"},
 		{"", "rules: {HG014: {severity: error}}", ""},
-		{"render: [{source: a, output: b}]", "", "guard.yaml render is not what it was"},
 		{"", "max-deleted: 51", "guard.yaml:1 max-deleted is 51, and was 50"},
 		{"", "max-deleted: 0", "guard.yaml:1 max-deleted is 0, and was 50"},
 		{"max-deleted: 10", "", "guard.yaml max-deleted is 50, and was 10"},
@@ -49,6 +48,8 @@ func TestEveryEditThatWeakensIsNamedWithItsPlace(t *testing.T) {
 		{"", "waivers: [{rule: HG040, path: a/**, reason: x, expires: 2027-01-01}]", "guard.yaml:1 a waiver of HG040 for a/** until 2027-01-01"},
 		{"render: [{source: a, output: b}]", "", "guard.yaml render does not write b from a any more"},
 		{"render: [{source: a, output: b}]", "render: [{source: a, output: b, keep: [x]}]", "guard.yaml:1 render leaves x in b to others"},
+		{"render: [{source: a, output: b}]", "render: [{source: a, output: b, jpath: [x]}]", "guard.yaml:1 render makes b from a in another way"},
+		{"render: [{source: a, output: b}]", "render: [{source: c, output: d}, {source: a, output: b}]", ""},
 		{"", "render: [{source: a, output: b}]", ""},
 		{whole[:strings.Index(whole, "waivers-file")], "", "guard.yaml conventions are others\nguard.yaml instance is nothing, and was clusters/(cluster)"},
 	} {
