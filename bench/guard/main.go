@@ -73,7 +73,7 @@ func (b *bench) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d objects in %d clusters, one file each, %.1f MB; %d cores\n\n", b.shape.Objects(), b.shape.Clusters, float64(bytes)/1e6, runtime.NumCPU())
+	fmt.Printf("%d objects in %d clusters, one file each, %.1f MB; %d cores, load average %s\n\n", b.shape.Objects(), b.shape.Clusters, float64(bytes)/1e6, runtime.NumCPU(), load())
 	t := &table{}
 	for _, part := range []struct {
 		name string
@@ -86,7 +86,21 @@ func (b *bench) run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
-	return t.print(os.Stdout)
+	if err := t.print(os.Stdout); err != nil {
+		return err
+	}
+	fmt.Printf("\nload average at the end %s\n", load())
+	return nil
+}
+
+// load is what the machine has to do beside this, over one, five and fifteen minutes, where the system says so.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 3 {
+		return "not known"
+	}
+	return strings.Join(fields[:3], " ")
 }
 
 // work is the folder of the repository, and scratch another one beside it.

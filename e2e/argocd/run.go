@@ -28,10 +28,11 @@ const (
 	briefly = 2 * time.Second
 	// lookTime lies between two looks, and askTime between two refreshes of an Application.
 	lookTime, askTime = 200 * time.Millisecond, 1500 * time.Millisecond
-	// idleTime is how long an Application that is not synced must do nothing to count as one that does not act.
-	idleTime = 20 * time.Second
+	// idleTime is how long an Application that is not synced must do nothing to count as one that does not act, and idleRounds how often it
+	// must have been compared since: on a busy machine a comparison takes long, and what follows from it as well.
+	idleTime, idleRounds = 20 * time.Second, 5
 	// stuckTime is how long an object that is asked to go, and does not, holds up the rest.
-	stuckTime = 30 * time.Second
+	stuckTime = time.Minute
 )
 
 // Observation is what a case did.
@@ -77,7 +78,7 @@ func (i *Instance) Run(ctx context.Context, c *Case) (*Observation, error) {
 	}
 	if c.Approve != "" {
 		now := time.Now().UTC().Format(time.RFC3339)
-		if err := i.watch.annotate(ctx, c.Name+"-"+c.Approve, "argocd.argoproj.io/deletion-approved", now); err != nil {
+		if _, err := i.watch.annotate(ctx, c.Name+"-"+c.Approve, "argocd.argoproj.io/deletion-approved", now); err != nil {
 			return nil, fmt.Errorf("case %s: approving: %w", c.Name, err)
 		}
 		if changed, err = i.rest(ctx, c, o.Commits[len(o.Commits)-1], restTime, nil); err != nil {
@@ -227,9 +228,11 @@ type resting struct {
 // acting is an Application that acts upon a commit.
 type acting struct {
 	asked    time.Time // when it was last asked to be refreshed
+	version  uint64    // at which it was
 	rounds   int       // how often it was, since it is waited for
 	state    string    // of its last look
 	standing time.Time // since when it is so
+	idle     int       // how often it was compared since
 }
 
 // look refreshes, and says what is to be waited for.
@@ -277,19 +280,22 @@ func (r *resting) refresh(ctx context.Context, name string, a application) error
 		s = new(acting)
 		r.apps[name] = s
 	}
-	if state := fmt.Sprint(a.revisions, a.synced, a.phase, a.operated); state != s.state {
-		s.state, s.standing = state, time.Now()
+	if state := fmt.Sprint(a.revisions, a.synced, a.phase, a.operated, a.results, a.pending); state != s.state {
+		s.state, s.standing, s.idle = state, time.Now(), 0
 	}
-	if a.refresh || a.deleting || time.Since(s.asked) < askTime {
+	if a.refresh || a.deleting || time.Since(s.asked) < askTime || a.version < s.version {
 		return nil
 	}
 	if !s.asked.IsZero() {
 		s.rounds++
+		s.idle++
 	}
 	s.asked = time.Now()
-	if err := r.instance.watch.refresh(ctx, name); err != nil && !apierrors.IsNotFound(err) {
+	version, err := r.instance.watch.refresh(ctx, name)
+	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
+	s.version = version
 	return nil
 }
 
@@ -302,7 +308,9 @@ func (r *resting) acted(name string, a application) string {
 		return ""
 	case s == nil || s.rounds < 2: // the first may have been asked for before
 		return name + " has not been compared often enough"
-	case time.Since(s.standing) >= idleTime:
+	case a.pending:
+		return name + " has yet to begin what it is asked to do"
+	case time.Since(s.standing) >= idleTime && s.idle > idleRounds: // the first may have been asked for before
 		return ""
 	case !slices.Contains(a.revisions, r.commit):
 		return name + " has not compared the commit"

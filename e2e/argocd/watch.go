@@ -68,10 +68,13 @@ type item struct {
 // application is the state of an Application.
 type application struct {
 	name      string
+	version   uint64   // of the object
 	revisions []string // last compared, one for each source
 	synced    bool     // what git has is there
 	phase     string   // of the last operation
 	operated  []string // on what commits, one for each source
+	results   int      // how many objects it came to
+	pending   bool     // an operation is asked for, and has not begun
 	refresh   bool     // is asked for, and has not come yet
 	deleting  bool
 	resources map[object.Key]bool // that it counts as its own
@@ -174,7 +177,7 @@ func (w *watch) applications(name string) map[string]application {
 }
 
 func read(body map[string]any, u *unstructured.Unstructured) application {
-	a := application{name: u.GetName(), deleting: u.GetDeletionTimestamp() != nil, resources: make(map[object.Key]bool)}
+	a := application{name: u.GetName(), version: versionOf(u, true, nil), deleting: u.GetDeletionTimestamp() != nil, resources: make(map[object.Key]bool)}
 	_, a.refresh = u.GetAnnotations()["argocd.argoproj.io/refresh"]
 	a.revisions, _, _ = unstructured.NestedStringSlice(body, "status", "sync", "revisions")
 	if one, _, _ := unstructured.NestedString(body, "status", "sync", "revision"); one != "" {
@@ -187,6 +190,9 @@ func read(body map[string]any, u *unstructured.Unstructured) application {
 	if one, _, _ := unstructured.NestedString(body, "status", "operationState", "syncResult", "revision"); one != "" {
 		a.operated = append(a.operated, one)
 	}
+	results, _, _ := unstructured.NestedSlice(body, "status", "operationState", "syncResult", "resources")
+	_, asked := body["operation"]
+	a.results, a.pending = len(results), asked && a.phase != "Running"
 	resources, _, _ := unstructured.NestedSlice(body, "status", "resources")
 	for _, r := range resources {
 		m, _ := r.(map[string]any)
@@ -254,13 +260,13 @@ func (w *watch) anew(name string) {
 	}
 }
 
-// refresh has Argo CD compare an Application with git at once.
-func (w *watch) refresh(ctx context.Context, name string) error {
+// refresh has Argo CD compare an Application with git at once. It returns the version at which the Application says so.
+func (w *watch) refresh(ctx context.Context, name string) (uint64, error) {
 	return w.annotate(ctx, name, "argocd.argoproj.io/refresh", "hard")
 }
 
-func (w *watch) annotate(ctx context.Context, name, key, value string) error {
+func (w *watch) annotate(ctx context.Context, name, key, value string) (uint64, error) {
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, key, value)
-	_, err := w.client.Resource(applications).Namespace(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
-	return err
+	u, err := w.client.Resource(applications).Namespace(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+	return versionOf(u, true, err), err
 }

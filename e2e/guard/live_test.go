@@ -99,9 +99,17 @@ func (l *lived) user(name, role string) string {
 	l.Helper()
 	l.apply(strings.ReplaceAll(role, "name: holdfast-guard-live", "name: "+name))
 	l.apply(fmt.Sprintf(`
-{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: %s}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: %[1]s}, subjects: [{kind: User, name: %[1]s}]}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: %s}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: %[1]s}
+subjects: [{kind: User, name: %[1]s}]
 ---
-{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: %[1]s, namespace: argocd}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: %[1]s}, subjects: [{kind: User, name: %[1]s}]}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: %[1]s, namespace: argocd}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: %[1]s}
+subjects: [{kind: User, name: %[1]s}]
 `, name))
 	path, err := cluster.UserKubeconfig(l.dir, name)
 	if err != nil {
@@ -190,7 +198,11 @@ func TestAPlanWithWhatLivesNamesWhatANamespaceTakesAlong(t *testing.T) {
 	l.base()
 	l.commit(map[string]string{"env/lived/namespace.yaml": ""})
 	l.kubectl("patch", "pv", l.volume("data-etcd-1"), "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}`)
-	l.apply("{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {namespace: lived, name: byhand}, spec: {storageClassName: disks, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}\n")
+	l.apply(`apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {namespace: lived, name: byhand}
+spec: {storageClassName: disks, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+`)
 	l.kubectl("-n", "lived", "annotate", "sts", "etcd", "argocd.argoproj.io/sync-options=Prune=false")
 	const more = 520 // more than one page has
 	l.many(more)
@@ -201,7 +213,8 @@ func TestAPlanWithWhatLivesNamesWhatANamespaceTakesAlong(t *testing.T) {
 	wants(t, out,
 		"Namespace lived",
 		"recreated apps/StatefulSet lived/etcd: its namespace lived is deleted",
-		"PersistentVolumeClaim lived/data-etcd-0: its namespace lived is deleted, and no Application owns it; its volume "+l.volume("data-etcd-0")+" stays (Retain) [live]",
+		"PersistentVolumeClaim lived/data-etcd-0: its namespace lived is deleted, and no Application owns it; its volume "+
+			l.volume("data-etcd-0")+" stays (Retain) [live]",
 		"its volume "+l.volume("data-etcd-1")+" goes with it, and what is on it (Delete) [live]",
 		"deleted   PersistentVolumeClaim lived/byhand", "[live]",
 		"more objects, which no Application owns",

@@ -32,7 +32,8 @@ type liveFlags struct {
 }
 
 func (l *liveFlags) bind(flags *pflag.FlagSet) {
-	flags.StringVar(&l.source, "live", "", "take what lives from here: kubeconfig asks clusters, and a file, or - for standard input, is what argocd admin export wrote")
+	flags.StringVar(&l.source, "live", "",
+		"take what lives from here: kubeconfig asks clusters, and a file, or - for standard input, is what argocd admin export wrote")
 	flags.StringVar(&l.kubeconfig, "kubeconfig", "", "how to reach the clusters that --live kubeconfig asks")
 	flags.StringVar(&l.context, "context", "", "the context of the cluster that Argo CD is in (default the current one)")
 	flags.StringArrayVar(&l.clusters, "live-cluster", nil, "another cluster that Applications deploy to, as SERVER=CONTEXT or NAME=CONTEXT; may be repeated")

@@ -53,11 +53,11 @@ func (a *app) renderCommand() *cobra.Command {
 		Short: "Render jsonnet, Kustomize, Helm and plain files into one file for each object",
 		Long: `Render jsonnet, Kustomize, Helm and plain files into one file for each object, named after it.
 
-A SOURCE is a .jsonnet, .yaml, .yml or .json file, or a folder with a chart, a kustomization or such files; it is in the repository. Without one, all that
-guard.yaml lists under render is rendered.
+A SOURCE is a .jsonnet, .yaml, .yml or .json file, or a folder with a chart, a kustomization or such files; it is in the
+repository. Without one, all that guard.yaml lists under render is rendered.
 
-Exit codes: 0 done, with --check: all files are what rendering gives; 1 something could not be rendered or written, with --check: files differ;
-2 the command line or the settings are wrong; 3 something could not be read.`,
+Exit codes: 0 done, with --check: all files are what rendering gives; 1 something could not be rendered or written, with
+--check: files differ; 2 the command line or the settings are wrong; 3 something could not be read.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.cmd = cmd
@@ -95,7 +95,8 @@ func (f *renderFlags) add(cmd *cobra.Command) {
 }
 
 // forSources are the flags that make sense with a source on the command line only.
-var forSources = strings.Fields("output recurse keep jpath ext-str ext-code tla-str tla-code values set set-string release namespace kube-version api-versions include-crds")
+var forSources = strings.Fields("output recurse keep jpath ext-str ext-code tla-str tla-code values set set-string " +
+	"release namespace kube-version api-versions include-crds")
 
 func (r *rendering) run(ctx context.Context, args []string) error {
 	if err := r.usage(args); err != nil {

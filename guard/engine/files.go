@@ -15,6 +15,8 @@ type files struct {
 	all   []tree.File
 	asked map[question]string // and what was answered, as a hash
 	count int
+
+	linked []string // links to folders
 }
 
 // question is what was asked.
@@ -24,7 +26,11 @@ type question struct {
 }
 
 func newFiles(t tree.Tree) *files {
-	return &files{tree: t, all: t.Files(), asked: make(map[question]string)}
+	f := &files{tree: t, all: t.Files(), asked: make(map[question]string)}
+	if l, ok := t.(tree.Linked); ok {
+		f.linked = l.LinkedFolders()
+	}
+	return f
 }
 
 // clean returns a path of the tree, and says whether it is in it.
@@ -55,7 +61,17 @@ func (f *files) find(p string) (kind, int) {
 	if at < len(f.all) && strings.HasPrefix(f.all[at].Path, p+"/") {
 		return folder, at
 	}
+	for _, l := range f.linked {
+		if p == l || strings.HasPrefix(p, l+"/") {
+			return behind, at
+		}
+	}
 	return missing, at
+}
+
+// links says whether a link to a folder is in a folder.
+func (f *files) links(p string) bool {
+	return slices.ContainsFunc(f.linked, func(l string) bool { return path.Join(".", path.Dir(l)) == path.Join(".", p) })
 }
 
 // list returns the entries of a folder whose files begin at a place.
@@ -98,6 +114,8 @@ func (f *files) answer(q question) (answer, []byte, error) {
 	case q.Op == statOf && is == file && f.all[at].Target != p:
 		a.Target = f.all[at].Target
 		hash += " " + a.Target
+	case q.Op == listOf && is == folder && f.links(p):
+		a.Kind, hash = behind, string(behind)
 	case q.Op == listOf && is == folder:
 		a.Entries = f.list(p, at)
 		hash = hashEntries(a.Entries)
@@ -123,6 +141,8 @@ func (f *files) same(q question, hash string) bool {
 	switch {
 	case q.Op == statOf && is == file && f.all[at].Target != q.Path:
 		return string(is)+" "+f.all[at].Target == hash
+	case q.Op == listOf && is == folder && f.links(q.Path):
+		return hash == string(behind)
 	case q.Op == listOf && is == folder:
 		return hashEntries(f.list(q.Path, at)) == hash
 	case q.Op == readOf && is == file:

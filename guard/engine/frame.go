@@ -51,6 +51,7 @@ const (
 	folder  kind = "folder"
 	outside kind = "outside" // the path leads out of the tree
 	link    kind = "link"    // a link there leads out of the tree
+	behind  kind = "behind"  // it is behind a link to a folder; of a folder that is listed, such a link is in it
 )
 
 // answer is what this process says. The data is the content of a file.

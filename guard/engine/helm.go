@@ -90,7 +90,10 @@ var mark = []byte("\xef\xbb\xbf") // that a file may begin with
 
 // files reads the files below a folder of a chart.
 func (h *helm) files(root, below string, rules *ignore.Rules) (all []*loader.BufferedFile, err error) {
-	entries, _ := h.r.list(path.Join(root, below))
+	entries, is := h.r.list(path.Join(root, below))
+	if is == behind {
+		return nil, refuse(is, path.Join(root, below))
+	}
 	for _, e := range entries {
 		name := path.Join(below, e.Name)
 		if rules.Ignore(name, info{e}) {

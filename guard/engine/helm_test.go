@@ -1,11 +1,15 @@
 package engine_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/holdfast-telemetry/holdfast/guard/engine"
+	"github.com/holdfast-telemetry/holdfast/guard/tree"
+	"github.com/holdfast-telemetry/holdfast/guard/tree/treetest"
 )
 
 // web is a chart with a subchart that is vendored, one of this repository, hooks, definitions, a schema and an ignored file.
@@ -193,5 +197,24 @@ func TestWhatIsWrongInAChartIsSaidWithItsPlace(t *testing.T) {
 				t.Errorf("it says %d, %v", got.Fault, got)
 			}
 		})
+	}
+}
+
+func TestAChartWithALinkToAFolderIsNotTakenForWhole(t *testing.T) {
+	folder := treetest.Folder(t, web)
+	root := strings.TrimPrefix(folder.Name(), "the folder ")
+	if err := os.Symlink("../config", filepath.Join(root, "charts/web/templates/more")); err != nil {
+		t.Fatal(err)
+	}
+	linked, err := tree.Folder(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = engine.Shared().Render(t.Context(), linked, helm(nil))
+	if got := failure(t, err); got.Fault != engine.OfReach || !strings.Contains(got.Message, "link to a folder") {
+		t.Errorf("it says %v", got)
+	}
+	if err := linked.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -107,7 +107,7 @@ func (i *importer) Import(from, name string) (jsonnet.Contents, string, error) {
 			c := jsonnet.MakeContentsRaw(data)
 			i.contents[way] = c
 			return c, way, nil
-		case link, folder:
+		case link, folder, behind:
 			i.refused = refuse(is, way)
 			return jsonnet.Contents{}, "", i.refused
 		case outside:

@@ -142,6 +142,7 @@ func TestLinksAreWhatTheyLeadTo(t *testing.T) {
 		"in the folder":         {"ns.yaml", 0, true},
 		"in the repository":     {"../../base/db.yaml", engine.OfReach, false}, // Kustomize takes no files of other folders
 		"out of the repository": {"/etc/hostname", engine.OfSource, false},
+		"to a folder":           {"../../base", engine.OfReach, false},
 	} {
 		link := filepath.Join(root, "overlays/prod/link.yaml")
 		if err := os.Symlink(c.target, link); err != nil {

@@ -44,8 +44,8 @@ func (m *mount) kind(name string) (string, kind) {
 		return p, missing
 	}
 	is := m.r.stat(p)
-	if is == link {
-		m.refused = refuse(link, p)
+	if is == link || is == behind {
+		m.refused = refuse(is, p)
 	}
 	return p, is
 }

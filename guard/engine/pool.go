@@ -59,7 +59,7 @@ func (e *Engine) RenderWith(ctx context.Context, t tree.Tree, s *Spec, store Sto
 	return e.render(ctx, t, s, store)
 }
 
-// Anew renders a source as Render does, also where it was rendered before: what is random in it then differs.
+// Anew renders a source also where it was rendered before: what is random in it then differs.
 func (e *Engine) Anew(ctx context.Context, t tree.Tree, s *Spec) (*Result, error) {
 	return e.render(ctx, t, s, nil)
 }

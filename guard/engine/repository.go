@@ -78,6 +78,8 @@ func refuse(is kind, path string) *Error {
 		return &Error{Fault: OfReach, Path: path, Message: "it is not in the repository: what a source needs must be inside"}
 	case link:
 		return &Error{Path: path, Message: "it is a link out of the repository, with which Argo CD does not render"}
+	case behind:
+		return &Error{Fault: OfReach, Path: path, Message: "there is a link to a folder on the way, which is not followed: name the folder itself"}
 	case folder:
 		return &Error{Path: path, Message: "it is a folder, and a file is wanted"}
 	}

@@ -23,7 +23,9 @@ func TestAnApplicationThatWasAppliedByHandIsNotRemovedAndReadsWhatGitChanges(t *
 		text string
 		want map[string]string
 	}{
-		"it reads this repository":  {application("extra", "env/extra", "extra", ""), map[string]string{"ConfigMap two": "deleted: its Application does not have it any more, and prunes (by git alone: untouched)"}},
+		"it reads this repository": {application("extra", "env/extra", "extra", ""), map[string]string{
+			"ConfigMap two": "deleted: its Application does not have it any more, and prunes (by git alone: untouched)",
+		}},
 		"it reads another":          {strings.Replace(application("extra", "env/extra", "extra", ""), "infra.git", "other.git", 1), map[string]string{}},
 		"it reads a folder of that": {application("extra", "deploy", "extra", ""), map[string]string{}},
 	} {
@@ -117,7 +119,8 @@ spec:
 				}
 				body := map[string]any{"metadata": map[string]any{"name": a.Metadata.Name, "finalizers": []any{argo.Finalizer}}, "spec": map[string]any{
 					"source":      map[string]any{"repoURL": "https://example.org/infra.git", "path": a.Spec.Source.Path},
-					"destination": map[string]any{"server": argo.Server, "namespace": a.Spec.Destination.Namespace}, "syncPolicy": map[string]any{"automated": map[string]any{"prune": true}},
+					"destination": map[string]any{"server": argo.Server, "namespace": a.Spec.Destination.Namespace},
+					"syncPolicy":  map[string]any{"automated": map[string]any{"prune": true}},
 				}}
 				o := s.lives(a.Key(), object.Key{}, &object.Object{Body: body})
 				o.Set, o.Owners = "apps", []string{s.find(t, "ApplicationSet apps").UID}

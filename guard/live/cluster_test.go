@@ -77,6 +77,12 @@ func answer(w http.ResponseWriter, code int, body any) {
 	_ = json.NewEncoder(w).Encode(body) // the client says what it got
 }
 
+// fails answers as an API server that does not do what it is asked to.
+func fails(w http.ResponseWriter, code int32, reason metav1.StatusReason) {
+	kind := metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
+	answer(w, int(code), metav1.Status{TypeMeta: kind, Status: "Failure", Code: code, Reason: reason, Message: string(reason)})
+}
+
 func (a *api) discover(w http.ResponseWriter, parts []string) {
 	switch {
 	case len(parts) == 1 && parts[0] == "api":
@@ -94,11 +100,13 @@ func (a *api) discover(w http.ResponseWriter, parts []string) {
 		list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: version}
 		for _, s := range served {
 			if s.version == version {
-				list.APIResources = append(list.APIResources, metav1.APIResource{Name: s.resource, Kind: s.kind, Namespaced: s.kind != "Namespace" && s.kind != "PersistentVolume", Verbs: metav1.Verbs{"get", "list", "watch"}})
+				list.APIResources = append(list.APIResources, metav1.APIResource{
+					Name: s.resource, Kind: s.kind, Namespaced: s.kind != "Namespace" && s.kind != "PersistentVolume", Verbs: metav1.Verbs{"get", "list", "watch"},
+				})
 			}
 		}
 		if len(list.APIResources) == 0 {
-			answer(w, http.StatusServiceUnavailable, metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Code: 503, Reason: metav1.StatusReasonServiceUnavailable})
+			fails(w, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable)
 			return
 		}
 		answer(w, http.StatusOK, list)
@@ -107,23 +115,20 @@ func (a *api) discover(w http.ResponseWriter, parts []string) {
 
 func (a *api) list(w http.ResponseWriter, r *http.Request, resource string) {
 	a.lists[resource]++
-	status := func(code int32, reason metav1.StatusReason) {
-		answer(w, int(code), metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Code: code, Reason: reason, Message: string(reason)})
-	}
 	limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
 	from, _ := strconv.Atoi(r.URL.Query().Get("continue"))
 	switch {
 	case a.breaks(w, resource):
 		return
 	case a.bad[resource]:
-		status(http.StatusForbidden, metav1.StatusReasonForbidden)
+		fails(w, http.StatusForbidden, metav1.StatusReasonForbidden)
 		return
 	case limit == 0 || limit > page:
-		status(http.StatusBadRequest, "NoLimit")
+		fails(w, http.StatusBadRequest, "NoLimit")
 		return
 	case from > 0 && a.expire > 0:
 		a.expire--
-		status(http.StatusGone, metav1.StatusReasonExpired)
+		fails(w, http.StatusGone, metav1.StatusReasonExpired)
 		return
 	}
 	all := a.items[resource]
@@ -171,7 +176,10 @@ func serve(t *testing.T, a *api) *rest.Config {
 // runs is an Application with the objects that its status names.
 func runs(name, server string, resources ...any) map[string]any {
 	return map[string]any{
-		"spec":   map[string]any{"destination": map[string]any{"server": server, "namespace": "app01"}, "source": map[string]any{"repoURL": "https://example.org/infra.git", "path": name}},
+		"spec": map[string]any{
+			"destination": map[string]any{"server": server, "namespace": "app01"},
+			"source":      map[string]any{"repoURL": "https://example.org/infra.git", "path": name},
+		},
 		"status": map[string]any{"resources": resources},
 	}
 }
@@ -221,7 +229,9 @@ func TestAClusterWithMoreObjectsThanTheLimitIsAnError(t *testing.T) {
 
 func TestAnAnswerThatIsNoneIsAnError(t *testing.T) {
 	for _, resource := range []string{"persistentvolumeclaims", "configmaps"} { // read whole, and by their metadata
-		for _, text := range []string{"", "{", "{}", "[]", `{"kind":"List","apiVersion":"v1","items":[]}`, `{"kind":"ConfigMapList","apiVersion":"v1","items":[{"kind":"`, "<html>"} {
+		for _, text := range []string{
+			"", "{", "{}", "[]", "<html>", `{"kind":"List","apiVersion":"v1","items":[]}`, `{"kind":"ConfigMapList","apiVersion":"v1","items":[{"kind":"`,
+		} {
 			a := newAPI()
 			a.broken = map[string]string{resource: text}
 			if s, err := ask(t, a, Options{}); err == nil || s != nil {
@@ -305,7 +315,8 @@ func TestEveryClusterSaysWhatLivesInItAndOthersAreKnownByStatus(t *testing.T) {
 	if unknown := strings.Join(s.Unknown(), "\n"); !strings.Contains(unknown, lostServer) || strings.Contains(unknown, farServer) {
 		t.Errorf("not known: %s", unknown)
 	}
-	if _, err := ask(t, here, Options{}, Cluster{Name: "down", Servers: []string{farServer}, Config: &rest.Config{Host: "http://127.0.0.1:1"}}); err == nil || !strings.Contains(err.Error(), "the cluster down") {
+	down := Cluster{Name: "down", Servers: []string{farServer}, Config: &rest.Config{Host: "http://127.0.0.1:1"}}
+	if _, err := ask(t, here, Options{}, down); err == nil || !strings.Contains(err.Error(), "the cluster down") {
 		t.Errorf("%v", err)
 	}
 }

@@ -20,7 +20,8 @@ const settingsText = "apiVersion: v1\ndata: {a: b}\nkind: ConfigMap\nmetadata: {
 func exported(name, parent, path, resources string) string {
 	text := strings.Replace(application(name, path, "app01", ""), ", namespace: argocd", "", 1)
 	if parent != "" {
-		text = strings.Replace(text, "metadata: {", fmt.Sprintf("metadata: {annotations: {argocd.argoproj.io/tracking-id: '%s:argoproj.io/Application:argocd/%s'}, ", parent, name), 1)
+		id := fmt.Sprintf("%s:argoproj.io/Application:argocd/%s", parent, name)
+		text = strings.Replace(text, "metadata: {", "metadata: {annotations: {argocd.argoproj.io/tracking-id: '"+id+"'}, ", 1)
 	}
 	return text + "status: {resources: [" + resources + "]}\n---\n"
 }
@@ -65,7 +66,10 @@ func TestAnExportSaysWhatApplicationsOwnAndNotWhatProtectsIt(t *testing.T) {
 		}},
 		"the Application is protected": {
 			strings.Replace(export1(""), "tracking-id: 'root:", "sync-options: Prune=false, argocd.argoproj.io/tracking-id: 'root:", 1), base, leaves,
-			map[string]string{"Application app01": "kept: the live object still has Prune=false, which git does not (by git alone: deleted)", "StatefulSet db": "untouched: its Application, as it lives, keeps it (by git alone: deleted)"},
+			map[string]string{
+				"Application app01": "kept: the live object still has Prune=false, which git does not (by git alone: deleted)",
+				"StatefulSet db":    "untouched: its Application, as it lives, keeps it (by git alone: deleted)",
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +112,8 @@ func TestOfTheSecretsOfAnExportOnlyNamesAndServersOfClustersAreKept(t *testing.T
 		}
 	}
 	for _, broken := range []string{"{", "\t" + password, "data: &a *" + password, "kind: Secret\nkind: Secret"} {
-		if _, err := ReadExport(strings.NewReader(settingsText+"data: {password: "+password+"}\n"+broken+"\n---\n"), ""); err == nil || strings.Contains(err.Error(), password) {
+		text := settingsText + "data: {password: " + password + "}\n" + broken + "\n---\n"
+		if _, err := ReadExport(strings.NewReader(text), ""); err == nil || strings.Contains(err.Error(), password) {
 			t.Errorf("%q: %v", broken, err)
 		}
 	}
@@ -169,7 +174,8 @@ func TestAMarkerForFilesDoesNotHideAnObject(t *testing.T) {
 func FuzzReadExport(f *testing.F) {
 	f.Add([]byte(export1("")))
 	f.Add([]byte(export1(", requiresDeletionConfirmation: true, hook: true")))
-	f.Add([]byte(settingsText + "apiVersion: v1\nkind: Secret\ndata: {name: YQ==, server: YQ==}\nmetadata: {name: s, labels: {argocd.argoproj.io/secret-type: cluster}}\n---\n"))
+	f.Add([]byte(settingsText + "apiVersion: v1\nkind: Secret\ndata: {name: YQ==, server: YQ==}\n" +
+		"metadata: {name: s, labels: {argocd.argoproj.io/secret-type: cluster}}\n---\n"))
 	f.Add([]byte(strings.ReplaceAll(export1(""), "\n", "\r\n")))
 	f.Add([]byte("---\n---\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {

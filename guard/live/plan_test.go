@@ -185,6 +185,7 @@ func TestWhatLivesDecides(t *testing.T) {
 	noSet := with(base, path01, config("config", "")+config("more", ""))
 	protected := with(base, path01, set("db", "Prune=false")+config("config", "")+config("more", ""))
 	spaced := with(base, path01, base[path01]+namespaceOf01)
+	reworded := with(base, path01, set("db", "Delete=false")+config("config", "")+config("more", ""))
 	unsynced := with(base, rootFile, strings.Replace(base[rootFile], "automated: {prune: true}", "automated: null", 1))
 	for name, test := range map[string]struct {
 		base, head map[string]string
@@ -246,7 +247,8 @@ func TestWhatLivesDecides(t *testing.T) {
 		"the finalizer was taken off by hand": {base: base, head: leaves, edit: func(t *testing.T, s *State) {
 			delete(s.find(t, "Application app01").Body["metadata"].(map[string]any), "finalizers")
 		}, want: map[string][2]string{
-			"StatefulSet db": {"orphaned", "(by git alone: deleted)"}, "ConfigMap config": {"orphaned", "(by git alone: deleted)"}, "ConfigMap more": {"orphaned", "(by git alone: deleted)"},
+			"StatefulSet db": {"orphaned", "(by git alone: deleted)"}, "ConfigMap config": {"orphaned", "(by git alone: deleted)"},
+			"ConfigMap more":           {"orphaned", "(by git alone: deleted)"},
 			"Application app01 itself": {"deleted", ""}, "Application app01": {"deleted", ""},
 		}, notes: "the live Application is not as the base has it: finalizers"},
 		"the Application was edited by hand, and nobody applies it": {base: unsynced, head: with(noSet, rootFile, unsynced[rootFile]), edit: func(t *testing.T, s *State) {
@@ -263,7 +265,7 @@ func TestWhatLivesDecides(t *testing.T) {
 			"Application app01": {"untouched: the live object has no tracking data", ""}, "Application app01 itself": {"kept", ""},
 			"StatefulSet db": {"untouched: its Application, as it lives", ""}, "ConfigMap config": {"untouched", ""}, "ConfigMap more": {"untouched", ""},
 		}},
-		"what is left over from before is not told of": {base: base, head: with(base, path01, set("db", "Delete=false")+config("config", "")+config("more", "")), edit: func(_ *testing.T, s *State) {
+		"what is left over from before is not told of": {base: base, head: reworded, edit: func(_ *testing.T, s *State) {
 			o := s.add("", "ConfigMap", "old")
 			o.Annotations[argo.SyncOptions] = "Prune=false"
 			s.belongs(o, app("app01"))
@@ -285,7 +287,9 @@ func TestWhatLivesDecides(t *testing.T) {
 			pods := s.add("example.org", "PodSet", "pods", s.find(t, "StatefulSet db"))
 			s.add("", "PersistentVolumeClaim", "disk", pods)
 			s.add("", "PersistentVolumeClaim", "held", pods, s.find(t, "ConfigMap config"))
-		}, want: map[string][2]string{"StatefulSet db": {"deleted", "prunes"}, "PersistentVolumeClaim disk": {"deleted: it belongs to apps/StatefulSet app01/db, which goes", ""}}},
+		}, want: map[string][2]string{
+			"StatefulSet db": {"deleted", "prunes"}, "PersistentVolumeClaim disk": {"deleted: it belongs to apps/StatefulSet app01/db, which goes", ""},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := synced(t, test.base, test.by)

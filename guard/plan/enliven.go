@@ -14,8 +14,14 @@ import (
 // sides returns the base as it lives, and the head as it comes to live: with what git does not say.
 func (a *alive) sides() (base, head *side) {
 	git := a.git
-	base = &side{Inventory: git.base.Inventory, applications: make(map[object.Key][]*inventory.Application), projects: maps.Clone(git.base.projects), sets: maps.Clone(git.base.sets)}
-	head = &side{Inventory: git.head.Inventory, applications: maps.Clone(git.head.applications), projects: maps.Clone(git.head.projects), sets: maps.Clone(git.head.sets)}
+	base = &side{
+		Inventory: git.base.Inventory, applications: make(map[object.Key][]*inventory.Application),
+		projects: maps.Clone(git.base.projects), sets: maps.Clone(git.base.sets),
+	}
+	head = &side{
+		Inventory: git.head.Inventory, applications: maps.Clone(git.head.applications),
+		projects: maps.Clone(git.head.projects), sets: maps.Clone(git.head.sets),
+	}
 	for _, o := range a.Objects(argo.Server) {
 		var err error
 		switch o.GroupKind() {

@@ -40,7 +40,8 @@ type Entry struct {
 
 // Fields are the names that an entry has in guard.yaml.
 func Fields() []string {
-	return strings.Fields("source output each recurse keep jpath ext-str ext-code tla-str tla-code values set set-string release namespace include-crds kube-version api-versions")
+	return strings.Fields("source output each recurse keep jpath ext-str ext-code tla-str tla-code values set set-string " +
+		"release namespace include-crds kube-version api-versions")
 }
 
 // pattern is what says for which parts an entry stands.

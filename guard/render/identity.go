@@ -29,7 +29,8 @@ func checkIdentity(k object.Key, version string) error {
 		return fmt.Errorf("%q is no kind", k.Kind)
 	case k.Namespace != "" && (!labelForm.MatchString(k.Namespace) || len(k.Namespace) > 63):
 		return fmt.Errorf("the namespace of the %s %s is no name of one: %q", k.Kind, k.Name, k.Namespace)
-	case k.Name == "." || k.Name == ".." || strings.ContainsAny(k.Name, "/%") || len(k.Name) > maxNameSize || !utf8.ValidString(k.Name) || strings.ContainsFunc(k.Name, unicode.IsControl):
+	case k.Name == "." || k.Name == ".." || strings.ContainsAny(k.Name, "/%") || len(k.Name) > maxNameSize,
+		!utf8.ValidString(k.Name), strings.ContainsFunc(k.Name, unicode.IsControl):
 		return fmt.Errorf("the name of the %s is none that an object can have: %.100q", k.Kind, k.Name)
 	}
 	return nil
@@ -127,7 +128,8 @@ func (c *claims) problems() Problems {
 		case l.same:
 			p.Message = fmt.Sprintf("%s is there twice, and Argo CD keeps the last one only", l.second.key)
 		default:
-			p.Message = fmt.Sprintf("the files of %s and %s would have one name, %s, at least where upper and lower case are one: rename one of the objects, or name its namespace",
+			p.Message = fmt.Sprintf("the files of %s and %s would have one name, %s, at least where upper and lower case are one: "+
+				"rename one of the objects, or name its namespace",
 				l.first.key, l.second.key, l.second.name)
 		}
 		all = append(all, p)

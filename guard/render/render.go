@@ -83,7 +83,9 @@ func (r *Renderer) sources(o *Output) ([]source, error) {
 		if j := s.Jsonnet; !tools[engine.Jsonnet] && len(j.Libraries)+len(j.ExtVars)+len(j.TLAs) > 0 {
 			return nil, fmt.Errorf("%s: there are options for jsonnet, and no jsonnet file to use them", s.Path)
 		}
-		if h := s.Helm; !tools[engine.Helm] && (h.Release != "" || h.Namespace != "" || len(h.ValueFiles)+len(h.Parameters)+len(h.APIVersions) > 0 || h.KubeVersion != "" || s.IncludeCRDs) {
+		h := s.Helm
+		helm := h.Release+h.Namespace+h.KubeVersion != "" || len(h.ValueFiles)+len(h.Parameters)+len(h.APIVersions) > 0 || s.IncludeCRDs
+		if helm && !tools[engine.Helm] {
 			return nil, fmt.Errorf("%s: there are options for Helm, and no chart to use them", s.Path)
 		}
 	}

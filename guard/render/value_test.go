@@ -59,3 +59,32 @@ func FuzzEncodedIsReadAsItWas(f *testing.F) {
 		}
 	})
 }
+
+// FuzzWhateverIsRenderedIsAnObjectOrAnError holds that any text that a tool gives becomes objects that are written and read as they are, or an
+// error.
+func FuzzWhateverIsRenderedIsAnObjectOrAnError(f *testing.F) {
+	for _, seed := range []string{
+		"apiVersion: v1\nkind: Service\nmetadata: {name: a}\n", "a: &a [*a]\n", "- {a: {b: null}}\n- !!binary aGk=\n", "? [a]\n: b\n", "1: {.inf: .nan}\n",
+		"kind: List\nitems: [{}, 1]\n", "a: &x {kind: A, apiVersion: v1, metadata: {name: x}}\nb: *x\n", "{\"a\": 1e999}", "a: 2020-01-01\nkind: 0o7\n", "%YAML 1.1\n---\n\xff",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		v, err := parse(data)
+		if err != nil || len(data) > 1<<16 {
+			return
+		}
+		_ = objects(v, "", 0, func(o found) { // what was found before an error counts too
+			if _, _, _, err := identity(o.body); err != nil {
+				return
+			}
+			text, err := encode(o.body)
+			if err != nil {
+				return
+			}
+			if again, err := parse(text); err != nil || !reflect.DeepEqual(again, any(o.body)) {
+				t.Fatalf("%q has %#v\nand it is read as %#v, %v", data, o.body, again, err)
+			}
+		})
+	})
+}

@@ -13,7 +13,12 @@ type folder struct {
 	root  *os.Root
 	path  string
 	files []File
+
+	linked []string
 }
+
+// LinkedFolders implements Linked.
+func (t *folder) LinkedFolders() []string { return t.linked }
 
 // Folder opens a folder. Folders named .git are left out.
 func Folder(path string) (Tree, error) {
@@ -49,7 +54,7 @@ func (t *folder) list() error {
 		return nil
 	})
 	sortFiles(t.files)
-	t.files = links(t.files, targets)
+	t.files, t.linked = links(t.files, targets)
 	return err
 }
 

@@ -19,6 +19,7 @@ type revision struct {
 	repository, name string
 	commit           string
 	files            []File
+	linked           []string
 
 	mu     sync.Mutex // of the process, which answers one question after the other
 	cmd    *exec.Cmd
@@ -113,7 +114,7 @@ func (t *revision) resolve(linked []File) error {
 		}
 		targets[f.Path] = string(target)
 	}
-	t.files = links(t.files, targets)
+	t.files, t.linked = links(t.files, targets)
 	return nil
 }
 
@@ -135,6 +136,9 @@ func (t *revision) start(ctx context.Context) error {
 	}
 	return nil
 }
+
+// LinkedFolders implements Linked.
+func (t *revision) LinkedFolders() []string { return t.linked }
 
 func (t *revision) Name() string  { return "the revision " + t.name }
 func (t *revision) Files() []File { return t.files }

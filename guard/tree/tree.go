@@ -96,32 +96,43 @@ func Clean(p string) string {
 	return p
 }
 
-// links resolves the links of a tree: targets has the target of each, as it is written. It returns the files without those that lead nowhere.
-func links(files []File, targets map[string]string) []File {
+// links resolves the links of a tree: targets has the target of each, as it is written. It returns the files without those that lead nowhere,
+// and those that lead to folders.
+func links(files []File, targets map[string]string) (kept []File, folders []string) {
 	if len(targets) == 0 {
-		return files
+		return files, nil
 	}
 	byPath := make(map[string]File, len(files))
 	for _, f := range files {
 		byPath[f.Path] = f
 	}
-	kept := files[:0]
 	for _, f := range files {
 		if _, link := targets[f.Path]; link {
+			path := f.Path
 			var ok bool
 			if f, ok = follow(f, byPath, targets); !ok {
+				if len(Under(files, f.Target)) > 0 {
+					folders = append(folders, path)
+				}
 				continue
 			}
 		}
 		kept = append(kept, f)
 	}
-	return kept
+	return kept, folders
+}
+
+// Linked is a tree that may have links to folders. They are in none of the lists, and nobody follows them.
+type Linked interface {
+	// LinkedFolders are the paths of those links, in the order of Compare.
+	LinkedFolders() []string
 }
 
 // maxLinks is how many links may lead to each other, as in Linux.
 const maxLinks = 40
 
 // follow finds what a link leads to, and says whether that is a file, or out of the tree.
+// Of one that leads to no file, Target is the path that it leads to.
 func follow(f File, byPath map[string]File, targets map[string]string) (File, bool) {
 	at := f.Path
 	for range maxLinks {
@@ -138,5 +149,6 @@ func follow(f File, byPath map[string]File, targets map[string]string) (File, bo
 		}
 		at = joined
 	}
+	f.Target = f.Path // they lead in a circle
 	return f, false
 }
