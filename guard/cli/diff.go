@@ -39,6 +39,8 @@ type diff struct {
 	live             liveFlags
 	// allow lets sources be unknown, beside those that the settings allow; blind says that there are others.
 	allow, blind bool
+	// tip is BASE of BASE...HEAD: its settings and approvals count as they are now, and not as they were where HEAD parted from it.
+	tip string
 }
 
 func (a *app) diffCommand() *cobra.Command {
@@ -52,7 +54,7 @@ what BASE says: which objects Argo CD counts as its own, and what protects them.
 BASE..HEAD compares the two; BASE...HEAD compares HEAD with where it parted from BASE, as a pull request does. Without HEAD it is
 the folder as it is on the disk.
 
-The settings and the approvals are those of guard.yaml in BASE, or of files outside of the repository: a change does not judge itself.
+The settings and the approvals are those of guard.yaml in BASE as it is now, or of files outside of the repository: a change does not judge itself.
 
 Exit codes: 0 nothing of error severity stands; 1 findings; 2 the command line, the settings or the approvals are wrong; 3 something
 could not be read, or is not analysed and not allowed to be.`,
@@ -150,6 +152,7 @@ func (d *diff) trees(ctx context.Context, revisions string) (base, head tree.Tre
 	from, to, found := strings.Cut(revisions, "...")
 	switch {
 	case found && to != "":
+		d.tip = from
 		if from, err = tree.MergeBase(ctx, d.repository, from, to); err != nil {
 			return nil, nil, err
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -42,7 +43,7 @@ func (d *diff) gate(ctx context.Context, base tree.Tree) (*gate, error) {
 		if g.settings, err = settings.Read(d.settings, false); err != nil {
 			return nil, err
 		}
-	} else if g.settings, g.unread = settings.In(base); g.unread != nil {
+	} else if g.settings, g.unread = d.standing(ctx, base); g.unread != nil {
 		if g.settings, err = settings.Parse(nil); err != nil {
 			return nil, err
 		}
@@ -63,6 +64,19 @@ func (d *diff) gate(ctx context.Context, base tree.Tree) (*gate, error) {
 		g.limits.Percent = d.limits.Percent
 	}
 	return g, nil
+}
+
+// standing reads the settings that count: those of the base, and where HEAD parted from a branch, those that the branch has now.
+func (d *diff) standing(ctx context.Context, base tree.Tree) (*settings.Settings, error) {
+	if d.tip == "" {
+		return settings.In(base)
+	}
+	tip, err := tree.Revision(ctx, d.repository, d.tip)
+	if err != nil {
+		return nil, err
+	}
+	s, err := settings.In(tip)
+	return s, errors.Join(err, tip.Close())
 }
 
 // isOutside refuses a file that is in the repository: the checkout has it as the change wants it.
@@ -107,8 +121,12 @@ func (g *gate) edits(ctx context.Context, base, head tree.Tree, before *inventor
 	if err != nil {
 		return []edit{{settings.Edit{Text: fmt.Sprintf("it is not readable: %v", err), Place: at}, true}}, nil
 	}
+	was, err := settings.In(base)
+	if err != nil { // the branch has mended them since
+		was = g.settings
+	}
 	var edits []edit
-	for _, e := range settings.Weakened(g.settings, after) {
+	for _, e := range settings.Weakened(was, after) {
 		edits = append(edits, edit{Edit: e})
 	}
 	if len(edits) == 0 {

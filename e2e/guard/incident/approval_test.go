@@ -94,6 +94,33 @@ func TestOnlyAnApprovalFromOutsideOfTheChangeOpensTheGate(t *testing.T) {
 	})
 }
 
+func TestApprovalsOfABranchCountAsTheyAreNowAndNotWhereTheChangeParted(t *testing.T) {
+	soon := time.Now().AddDate(0, 0, 10)
+	approved := production01().and(files{"guard.yaml": guardYAML + "waivers:\n" + approval("HG101", "application: app01-cluster01", "ada", soon)})
+	less := files{manifest: document(without(production(""), "1-kafka", "2-backups"))}
+	for name, c := range map[string]struct {
+		parted, now files
+		code        int
+		say         string
+	}{
+		"one that came since":       {production01(), approved, 0, "approved by ada: " + lostTwo},
+		"one that is withdrawn now": {approved, production01(), 1, lostTwo},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepository(t)
+			r.commit(c.parted)
+			r.git("checkout", "--quiet", "-b", "change")
+			r.commit(c.parted.and(less))
+			r.git("checkout", "--quiet", "main")
+			r.commit(c.now)
+			out := r.wants(c.code, []string{c.say}, "diff", "main...change", "--full")
+			if strings.Contains(out, "guard.yaml is edited") {
+				t.Errorf("the change edits no settings:\n%s", out)
+			}
+		})
+	}
+}
+
 func TestAChangeCannotApproveOfItself(t *testing.T) {
 	soon := time.Now().AddDate(0, 0, 10)
 	both := approval("HG101", ofKafka, "ada", soon) + approval("HG101", ofBackups, "ada", soon)
