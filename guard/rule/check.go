@@ -45,6 +45,8 @@ type check struct {
 
 	sets     []setPath // folders that ApplicationSets may read
 	byOrigin map[*object.Object][]*inventory.Application
+	made     []inventory.Origin                        // what tools render
+	makers   map[*object.Object]*inventory.Application // for which Application
 }
 
 // convention is a compiled Convention.
@@ -80,7 +82,7 @@ func newCheck(i *inventory.Inventory, config *Config) (*check, error) {
 	}
 	c := &check{Inventory: i, config: config, readers: make(map[string][]*inventory.Application), controls: make(map[control][]*definition),
 		projects: make(map[object.Key][]*inventory.Project), folders: make(map[string]home), expected: make(map[string]home),
-		byOrigin: make(map[*object.Object][]*inventory.Application), kinds: make(map[object.Kind]bool), clusterNames: make(map[string]bool), projectNames: make(map[string]bool), looks: make(map[string]bool), services: make(map[*inventory.Application]map[object.Key]inventory.Origin)}
+		byOrigin: make(map[*object.Object][]*inventory.Application), makers: make(map[*object.Object]*inventory.Application), kinds: make(map[object.Kind]bool), clusterNames: make(map[string]bool), projectNames: make(map[string]bool), looks: make(map[string]bool), services: make(map[*inventory.Application]map[object.Key]inventory.Origin)}
 	for _, convention_ := range config.Conventions {
 		p, err := tree.ParsePattern(tree.Clean(convention_.Path), false)
 		if err != nil {
@@ -129,9 +131,31 @@ func (c *check) index() {
 		k := object.Key{Group: object.ArgoGroup, Kind: "AppProject", Namespace: p.Metadata.Namespace, Name: p.Metadata.Name}
 		c.projects[k] = append(c.projects[k], p)
 	}
+	c.indexMade()
 	c.indexFolders()
 	c.indexSets()
 	c.indexControls()
+}
+
+// indexMade finds the objects that tools render for Applications. What several Applications with the same options render to the same text,
+// as overlays of one base do, is there once: it is mended in one place.
+func (c *check) indexMade() {
+	type same struct{ path, digest, name, options string }
+	seen := make(map[same]bool)
+	for _, a := range c.Applications {
+		options := strings.Join(a.Spec.SyncPolicy.SyncOptions, " ")
+		for _, t := range a.Targets {
+			if c.makers[t.Object] != nil || !c.Made(t.Origin) {
+				continue
+			}
+			c.makers[t.Object] = a
+			k := same{t.Path, c.Digest(t.Origin), t.Key.String(), options}
+			if !seen[k] {
+				seen[k] = true
+				c.made = append(c.made, t.Origin)
+			}
+		}
+	}
 }
 
 // indexFolders finds the folders that follow a convention.
@@ -236,8 +260,8 @@ func (c *check) cluster(a *inventory.Application) string {
 // key returns the identity of an object, normalised for the first that reads it.
 func (c *check) key(o inventory.Origin) object.Key {
 	destination := ""
-	if readers := c.readers[o.Path]; len(readers) > 0 {
-		destination = readers[0].Spec.Destination.Namespace
+	if a := c.reader(o); a != nil {
+		destination = a.Spec.Destination.Namespace
 	}
 	return c.Scopes.Normalise(o.Object.Key, destination)
 }
@@ -263,7 +287,7 @@ func (c *check) looked(f *inventory.File) bool {
 // hidden says whether a path is in a folder of tools: .github and its like.
 func hidden(p string) bool { return strings.HasPrefix(p, ".") || strings.Contains(p, "/.") }
 
-// each calls a function for every object that is for a cluster, once.
+// each calls a function for every object that is for a cluster, once: those of files, and those that tools render.
 func (c *check) each(do func(inventory.Origin)) {
 	for n := range c.Files {
 		f := &c.Files[n]
@@ -273,6 +297,9 @@ func (c *check) each(do func(inventory.Origin)) {
 		for m := range f.Objects {
 			do(inventory.Origin{Path: f.Path, Object: &f.Objects[m]})
 		}
+	}
+	for _, o := range c.made {
+		do(o)
 	}
 }
 

@@ -31,7 +31,9 @@ func Mend(i *inventory.Inventory, findings []finding.Finding) (*Changes, error) 
 	m := &mender{check: &check{Inventory: i}, changes: c}
 	byPath := make(map[string][]finding.Finding)
 	for _, f := range findings {
-		byPath[f.Path] = append(byPath[f.Path], f)
+		if f.In == nil || !i.Made(inventory.Origin{Path: f.Path, Object: f.In}) { // what a tool renders is mended in what it renders it from
+			byPath[f.Path] = append(byPath[f.Path], f)
+		}
 	}
 	for _, p := range slices.Sorted(maps.Keys(byPath)) {
 		if file := i.File(p); file == nil || file.File == nil || m.file(p).Target != p {

@@ -65,9 +65,12 @@ func (c *check) guards(o *object.Object, a *inventory.Application, key string) a
 	return c.appOptions(a).Protects(key)
 }
 
-// reader returns the Application that has a file, nil where there is none.
-func (c *check) reader(file string) *inventory.Application {
-	if readers := c.readers[file]; len(readers) > 0 {
+// reader returns the Application that has an object, nil where there is none.
+func (c *check) reader(o inventory.Origin) *inventory.Application {
+	if a := c.makers[o.Object]; a != nil {
+		return a
+	}
+	if readers := c.readers[o.Path]; len(readers) > 0 {
 		return readers[0]
 	}
 	return nil
@@ -88,7 +91,7 @@ func unprotected(p *pass) {
 		if !p.holdsState(o.Object.GroupKind()) || isHook(o.Object) {
 			return
 		}
-		a := p.reader(o.Path)
+		a := p.reader(o)
 		if p.guards(o.Object, a, "Prune") == argo.Open {
 			p.find(o, optionField, "%s holds state, and nothing keeps it from being pruned", p.key(o))
 		} else if !off && p.guards(o.Object, a, "Delete") == argo.Open {
@@ -108,7 +111,7 @@ func namespaces(p *pass) {
 		}
 		var lacks []string
 		for _, key := range []string{"Prune", "Delete"} {
-			if p.guards(o.Object, p.reader(o.Path), key) == argo.Open {
+			if p.guards(o.Object, p.reader(o), key) == argo.Open {
 				lacks = append(lacks, key+"=false")
 			}
 		}
@@ -219,7 +222,7 @@ func contradictions(p *pass) {
 	p.each(func(o inventory.Origin) {
 		given := argo.ParseOptions(o.Object.Annotations[argo.SyncOptions])
 		p.twice(o, optionField, given)
-		a := p.reader(o.Path)
+		a := p.reader(o)
 		if a == nil {
 			return
 		}
@@ -266,7 +269,7 @@ var looksProtected = []struct{ key, value string }{
 
 func falseProtection(p *pass) {
 	p.each(func(o inventory.Origin) {
-		if len(o.Object.Annotations)+len(o.Object.Labels) == 0 || isHook(o.Object) || p.guards(o.Object, p.reader(o.Path), "Prune") != argo.Open {
+		if len(o.Object.Annotations)+len(o.Object.Labels) == 0 || isHook(o.Object) || p.guards(o.Object, p.reader(o), "Prune") != argo.Open {
 			return
 		}
 		for _, looks := range looksProtected {

@@ -9,12 +9,13 @@ import (
 // overlays is a repository in Kustomize's style: bases, overlays for each cluster, a folder of Applications.
 func overlays() files {
 	f := files{"guard.yaml": "conventions:\n- path: overlays/(cluster)/(app)\n  application: (cluster).(app)\n  project: (cluster)\n", "README.md": "# overlays\n"}
+	const kept = "  annotations:\n    argocd.argoproj.io/sync-options: Prune=false,Delete=false\n"
 	apps := []string{"etcd", "gateway", "kafka", "storage"}
 	for _, app := range apps {
 		base := "bases/" + app
 		f.add(base, "kustomization.yaml", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- namespace.yaml\n- workload.yaml\n")
-		f.add(base, "namespace.yaml", "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: "+app+"\n")
-		f.add(base, "workload.yaml", "apiVersion: apps/v1\nkind: StatefulSet\nmetadata:\n  name: db\n---\napiVersion: v1\nkind: Service\nmetadata:\n  name: db\n")
+		f.add(base, "namespace.yaml", "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: "+app+"\n"+kept)
+		f.add(base, "workload.yaml", "apiVersion: apps/v1\nkind: StatefulSet\nmetadata:\n  name: db\n"+kept+"---\napiVersion: v1\nkind: Service\nmetadata:\n  name: db\n")
 	}
 	for c := range 3 {
 		cluster := fmt.Sprintf("eu%d", c+1)

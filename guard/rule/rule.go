@@ -93,8 +93,11 @@ func Keep(config *Config) object.Kinds {
 func (p *pass) find(o inventory.Origin, field []string, message string, args ...any) *finding.Finding {
 	f := p.findFile(finding.Place{Path: o.Path, Line: o.Object.Line, Column: o.Object.Column}, message, args...)
 	f.Key, f.Field, f.In = p.key(o), field, o.Object
-	if readers := p.readers[o.Path]; len(readers) > 0 {
-		f.Application = readers[0].Metadata.Name
+	if p.makers[o.Object] != nil { // its file is a template, which has no such field
+		f.Field = nil
+	}
+	if a := p.reader(o); a != nil {
+		f.Application = a.Metadata.Name
 	}
 	return f
 }

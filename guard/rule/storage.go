@@ -150,7 +150,7 @@ func hasReadiness(body any) bool {
 
 // headless looks at the Service that gives a StatefulSet's pods their names. Bodies of Services are not kept: it is read again.
 func (p *pass) headless(o inventory.Origin) {
-	a, name := p.reader(o.Path), text(o.Object.Body, "spec", "serviceName")
+	a, name := p.reader(o), text(o.Object.Body, "spec", "serviceName")
 	if a == nil || name == "" {
 		return
 	}

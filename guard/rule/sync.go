@@ -92,7 +92,7 @@ func destructive(p *pass) {
 				p.find(o, optionField, "%s=true on %s, which holds state", key, p.key(o))
 			}
 		}
-		a := p.reader(o.Path)
+		a := p.reader(o)
 		if a != nil && !own.Names("Replace") && argo.OptionsOf(a.Spec.SyncPolicy.SyncOptions).Has("Replace", "true") {
 			p.find(o, way("kind"), "%s holds state, and Replace=true of %s is for it too", p.key(o), a.Metadata.Name)
 		}
@@ -125,7 +125,7 @@ func tracking(p *pass) {
 			}
 		}
 		label := o.Object.Labels[argo.InstanceLabel]
-		if a := p.reader(o.Path); label != "" && a != nil && label != a.Metadata.Name && apps[label] {
+		if a := p.reader(o); label != "" && a != nil && label != a.Metadata.Name && apps[label] {
 			f := p.find(o, way("metadata", "labels", argo.InstanceLabel), "%s is in %s, and its label says that it is in %s", p.key(o), a.Metadata.Name, label)
 			if !p.config.LabelTracking {
 				p.lower(f, finding.Warning)
