@@ -52,6 +52,10 @@ type Settings struct {
 	Stateful []string `yaml:"stateful"`
 	// ArgoCDVersion is as "3.2".
 	ArgoCDVersion string `yaml:"argocd-version"`
+	// KubeVersion and APIVersions are what charts are told of the clusters: a version as "1.34", and what `kubectl api-versions` has beside
+	// Kubernetes' own.
+	KubeVersion string   `yaml:"kube-version"`
+	APIVersions []string `yaml:"api-versions"`
 	// Tracking is "annotation" or "label".
 	Tracking string `yaml:"tracking"`
 	// MaxManifests is a size as "10MiB".
@@ -226,7 +230,7 @@ func decode(text []byte, into any, known []string) error {
 }
 
 // fields are the names of all fields, to find the one that was meant.
-var fields = append(render.Fields(), strings.Fields("conventions instance repositories clusters ignore scopes stateful argocd-version tracking "+
+var fields = append(render.Fields(), strings.Fields("conventions instance repositories clusters ignore scopes stateful argocd-version kube-version api-versions tracking "+
 	"max-manifests quorum backup-labels rules waivers-file waivers "+
 	"allow-unanalysed max-deleted max-deleted-percent path application project namespace off severity render")...)
 
@@ -302,6 +306,9 @@ func (s *Settings) Config() (*rule.Config, error) {
 	default:
 		return nil, fmt.Errorf("tracking is %q: annotation, annotation+label and label are the methods", s.Tracking)
 	}
+	if s.KubeVersion != "" && !kubeVersion.MatchString(s.KubeVersion) {
+		return nil, fmt.Errorf("kube-version is %q: 1.34 and 1.34.2 are versions", s.KubeVersion)
+	}
 	if s.ArgoCDVersion != "" {
 		if _, err := fmt.Sscanf(strings.TrimPrefix(s.ArgoCDVersion, "v")+".", "%d.%d.", &c.Version[0], &c.Version[1]); err != nil {
 			return nil, fmt.Errorf("argocd-version is %q: 3.2 is one", s.ArgoCDVersion)
@@ -348,13 +355,16 @@ func kind(text string) object.Kind {
 	return object.Kind{Group: group, Kind: name}
 }
 
+var kubeVersion = regexp.MustCompile(`^v?[0-9]+\.[0-9]+(\.[0-9]+)?$`)
+
 // Inventory returns how a tree is to be read.
 func (s *Settings) Inventory() (inventory.Options, error) {
 	c, err := s.Config()
 	if err != nil {
 		return inventory.Options{}, err
 	}
-	o := inventory.Options{Keep: rule.Keep(c), Repositories: s.Repositories, Clusters: s.Clusters, Scopes: make(map[object.Kind]bool)}
+	o := inventory.Options{Keep: rule.Keep(c), Repositories: s.Repositories, Clusters: s.Clusters, Scopes: make(map[object.Kind]bool),
+		KubeVersion: s.KubeVersion, APIVersions: s.APIVersions}
 	for text, scope := range s.Scopes {
 		if scope != "cluster" && scope != "namespace" {
 			return o, fmt.Errorf("scopes.%s is %q: cluster and namespace are the scopes", text, scope)

@@ -22,6 +22,8 @@ ignore: ["test/**"]
 scopes: {example.org/Zone: cluster}
 stateful: [example.org/Database]
 argocd-version: 3.4
+kube-version: "1.33"
+api-versions: [example.org/v1]
 tracking: label
 max-manifests: 20MiB
 quorum: [etcd]
@@ -69,11 +71,14 @@ func TestSettingsAreReadWithTheirWaivers(t *testing.T) {
 	if c.Version != [2]int{3, 4} || !c.LabelTracking || c.MaxManifests != 20<<20 || c.Off["HG052"] == "" || len(c.Conventions) != 1 || c.Instance == "" {
 		t.Errorf("%+v", c)
 	}
-	if w := s.OwnWaivers(); len(w) != 2 || w[0].Place.String() != "guard.yaml:23" || w[1].Place.String() != "waivers.yaml:2" {
+	if w := s.OwnWaivers(); len(w) != 2 || w[0].Place.String() != "guard.yaml:25" || w[1].Place.String() != "waivers.yaml:2" {
 		t.Errorf("waivers are %+v", w)
 	}
 	if a := s.Approvals(); len(a) != 1 || a[0].By != "ada" || strings.Join(a[0].Rules, " ") != "HG101" || a[0].Place.String() != "waivers.yaml:2" || strings.Join(s.OwnWaivers()[1].Rules, " ") != "HG060" {
 		t.Errorf("approvals are %+v", a)
+	}
+	if o, err := s.Inventory(); err != nil || o.KubeVersion != "1.33" || len(o.APIVersions) != 1 {
+		t.Errorf("of the inventory: %+v, %v", o, err)
 	}
 	if !s.Allows("chart-redis") || s.Allows("redis") {
 		t.Error("allow-unanalysed is not as written")
@@ -97,6 +102,7 @@ func TestWhatIsWrongInSettingsIsSaid(t *testing.T) {
 		"rules: {HG052: {}}":                                                              "off or severity",
 		"rules: {HG052: {severity: fatal}}":                                               "no severity",
 		"tracking: labels":                                                                "are the methods",
+		"kube-version: new":                                                               "1.34 and 1.34.2 are versions",
 		"argocd-version: three":                                                           "3.2 is one",
 		"max-manifests: much":                                                             "no size",
 		"conventions: [{path: 'env/(app'}]":                                               "bracket",

@@ -93,6 +93,8 @@ func (w *weakening) judged() {
 	for _, f := range []struct{ field, before, after string }{
 		{"instance", w.before.Instance, w.after.Instance},
 		{"argocd-version", w.before.ArgoCDVersion, w.after.ArgoCDVersion},
+		{"kube-version", w.before.KubeVersion, w.after.KubeVersion},
+		{"api-versions", strings.Join(w.before.APIVersions, " "), strings.Join(w.after.APIVersions, " ")},
 		{"tracking", w.before.Tracking, w.after.Tracking},
 	} {
 		if f.before != f.after {

@@ -29,6 +29,8 @@ func TestEveryEditThatWeakensIsNamedWithItsPlace(t *testing.T) {
 		{"", "conventions: []", "guard.yaml:1 conventions take the place of the article's"},
 		{"conventions: []", "", "guard.yaml conventions are others"},
 		{"", "instance: env/(cluster)", "guard.yaml:1 instance is env/(cluster), and was nothing"},
+		{"", "kube-version: '1.30'", "guard.yaml:1 kube-version is 1.30, and was nothing"},
+		{"api-versions: [a/v1, b/v1]", "api-versions: [a/v1]", "guard.yaml:1 api-versions is a/v1, and was a/v1 b/v1"},
 		{"", "argocd-version: '3.4'", "guard.yaml:1 argocd-version is 3.4, and was nothing"},
 		{"tracking: label", "tracking: annotation", "guard.yaml:1 tracking is annotation, and was label"},
 		{"", "rules: {HG040: {off: none of ours}}", "guard.yaml:1 rules turns HG040 off"},
