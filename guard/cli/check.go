@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/guard/rule"
 	"github.com/holdfast-telemetry/holdfast/guard/settings"
 	"github.com/holdfast-telemetry/holdfast/guard/tree"
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/internal/version"
 )
 
@@ -46,7 +47,7 @@ func (a *app) checkCommand() *cobra.Command {
 
 Exit codes: 0 nothing was found that fails the check; 1 something was; 2 the command line or the settings are wrong; 3 something could
 not be read, or is not analysed and not allowed to be.`,
-		Args: arguments(0, 1),
+		Args: commandline.Arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.folder = "."
 			if len(args) == 1 {
@@ -71,13 +72,13 @@ func (c *check) run(ctx context.Context) error {
 	debug.SetGCPercent(40) // 100,000 objects live until the end: half as much again would be garbage
 	var least finding.Severity
 	if err := least.UnmarshalText([]byte(c.failOn)); err != nil {
-		return &usageError{checkUsage, fmt.Errorf("--fail-on: %w", err)}
+		return commandline.Usage(checkUsage, fmt.Errorf("--fail-on: %w", err))
 	}
 	if c.fix && c.revision != "" {
-		return &usageError{checkUsage, errors.New("--fix writes to the folder, and --revision is none")}
+		return commandline.Usage(checkUsage, errors.New("--fix writes to the folder, and --revision is none"))
 	}
 	if err := (&report.Check{}).Write(new(bytes.Buffer), c.output); err != nil {
-		return &usageError{checkUsage, fmt.Errorf("--output: %w", err)}
+		return commandline.Usage(checkUsage, fmt.Errorf("--output: %w", err))
 	}
 	s, err := c.read()
 	if err != nil {
@@ -244,7 +245,7 @@ func (c *check) verdict(found *report.Check, least finding.Severity) error {
 }
 
 func (a *app) rulesCommand() *cobra.Command {
-	return &cobra.Command{Use: "rules [ID]", Short: "Print the catalogue of rules, or one of them", Args: arguments(0, 1), RunE: func(cmd *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "rules [ID]", Short: "Print the catalogue of rules, or one of them", Args: commandline.Arguments(0, 1), RunE: func(cmd *cobra.Command, args []string) error {
 		for _, r := range rule.Catalogue() {
 			switch {
 			case len(args) == 0:
@@ -264,7 +265,7 @@ func (a *app) rulesCommand() *cobra.Command {
 			}
 		}
 		if len(args) == 1 {
-			return &usageError{cmd, fmt.Errorf("there is no rule %q", args[0])}
+			return commandline.Usage(cmd, fmt.Errorf("there is no rule %q", args[0]))
 		}
 		return nil
 	}}

@@ -57,7 +57,8 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
+	root.SetFlagErrorFunc(commandline.Usage)
+	commandline.Groups(root)
 	return root
 }
 
@@ -70,27 +71,14 @@ func (a *app) exit(err error) int {
 	if !errors.As(err, &coded) || coded.error != nil {
 		_, _ = fmt.Fprintf(a.Err, "Error: %v\n", err)
 	}
-	var usage *usageError
 	switch {
-	case errors.As(err, &usage):
+	case commandline.IsUsage(err):
 		return ExitUsage
 	case coded != nil:
 		return coded.code
 	}
 	return ExitFailed
 }
-
-// usageError tells that the command line was wrong.
-type usageError struct {
-	cmd *cobra.Command
-	err error
-}
-
-func (e *usageError) Error() string {
-	return fmt.Sprintf("%v\nRun '%s --help' for usage.", e.err, e.cmd.CommandPath())
-}
-
-func (e *usageError) Unwrap() error { return e.err }
 
 // exitError has the exit code of its error. Without an error the command has said all itself.
 type exitError struct {
@@ -115,16 +103,6 @@ func unknown(err error) error {
 	return &exitError{ExitUnknown, err}
 }
 
-// arguments checks the number of arguments.
-func arguments(least, most int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) < least || len(args) > most {
-			return &usageError{cmd, fmt.Errorf("%q does not take %d arguments: %q", cmd.CommandPath(), len(args), args)}
-		}
-		return nil
-	}
-}
-
 func (a *app) printf(format string, args ...any) { _, _ = fmt.Fprintf(a.Out, format, args...) }
 
 // clusterConfig finds the API server.
@@ -141,7 +119,7 @@ func clusterConfig(kubeconfig string) (*rest.Config, error) {
 }
 
 func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Print the build", Args: arguments(0, 0), RunE: func(*cobra.Command, []string) error {
+	return &cobra.Command{Use: "version", Short: "Print the build", Args: commandline.Arguments(0, 0), RunE: func(*cobra.Command, []string) error {
 		b := version.Get()
 		a.printf("holdfast-guard %s (git: %s) build_date: %s\n", b.Version, b.Commit, b.Date)
 		return nil

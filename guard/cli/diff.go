@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/guard/report"
 	"github.com/holdfast-telemetry/holdfast/guard/settings"
 	"github.com/holdfast-telemetry/holdfast/guard/tree"
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 )
 
 func init() { commands = append(commands, (*app).diffCommand) }
@@ -58,7 +59,7 @@ The settings and the approvals are those of guard.yaml in BASE as it is now, or 
 
 Exit codes: 0 nothing of error severity stands; 1 findings; 2 the command line, the settings or the approvals are wrong; 3 something
 could not be read, or is not analysed and not allowed to be.`,
-		Args: arguments(1, 1),
+		Args: commandline.Arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d.objects, d.percent = cmd.Flags().Changed("max-deleted"), cmd.Flags().Changed("max-deleted-percent")
 			return d.run(cmd, args[0])
@@ -86,7 +87,7 @@ func (d *diff) run(cmd *cobra.Command, revisions string) error {
 		err = d.live.check()
 	}
 	if err != nil {
-		return &usageError{cmd, err}
+		return commandline.Usage(cmd, err)
 	}
 	base, head, err := d.trees(cmd.Context(), revisions)
 	if err != nil {

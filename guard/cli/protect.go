@@ -7,6 +7,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/holdfast-telemetry/holdfast/guard/protect"
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 )
 
 func init() { commands = append(commands, (*app).protectCommand) }
@@ -20,7 +21,7 @@ func (a *app) protectCommand() *cobra.Command {
 func (a *app) generateCommand() *cobra.Command {
 	var o protect.Options
 	var kinds []string
-	cmd := &cobra.Command{Use: "generate", Short: "Print the admission policy, for kubectl apply", Args: arguments(0, 0),
+	cmd := &cobra.Command{Use: "generate", Short: "Print the admission policy, for kubectl apply", Args: commandline.Arguments(0, 0),
 		Long: `Print a ValidatingAdmissionPolicy and its binding. They refuse the deletion of Namespaces, volumes, claims and StatefulSets, whoever asks for it.
 A person approves one deletion by an annotation on the object, with a time within 24 hours:
 
@@ -34,13 +35,13 @@ Kubernetes 1.30 or newer, and the leases of its API servers in kube-system, whic
 		for _, text := range kinds {
 			k, err := protect.ParseKind(text)
 			if err != nil {
-				return &usageError{cmd, err}
+				return commandline.Usage(cmd, err)
 			}
 			o.Kinds = append(o.Kinds, k)
 		}
 		b, err := protect.YAML(o)
 		if err != nil {
-			return &usageError{cmd, err}
+			return commandline.Usage(cmd, err)
 		}
 		a.printf("%s", b)
 		return nil
@@ -51,7 +52,7 @@ Kubernetes 1.30 or newer, and the leases of its API servers in kube-system, whic
 func (a *app) protectAuditCommand() *cobra.Command {
 	var kubeconfig string
 	var asJSON bool
-	cmd := &cobra.Command{Use: "audit", Short: "Find volumes, sets, classes and Applications that would not survive a deletion", Args: arguments(0, 0)}
+	cmd := &cobra.Command{Use: "audit", Short: "Find volumes, sets, classes and Applications that would not survive a deletion", Args: commandline.Arguments(0, 0)}
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "how to reach the cluster")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/guard/recovery"
 	"github.com/holdfast-telemetry/holdfast/guard/snapshot"
 	"github.com/holdfast-telemetry/holdfast/guard/tree"
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 )
 
 func init() { commands = append(commands, (*app).recoverCommand) }
@@ -117,7 +118,7 @@ func (a *app) planCommand() *cobra.Command {
 	var at storeFlags
 	var kubeconfig, snap, policy, output string
 	var replace bool
-	cmd := &cobra.Command{Use: "plan", Short: "Make a plan from the last good manifests, a snapshot and the live cluster", Args: arguments(0, 0)}
+	cmd := &cobra.Command{Use: "plan", Short: "Make a plan from the last good manifests, a snapshot and the live cluster", Args: commandline.Arguments(0, 0)}
 	f.add(cmd)
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "how to reach the cluster")
 	cmd.Flags().StringVar(&snap, "snapshot", "", "a snapshot, or where they are, of which the newest is taken: a folder, or s3://bucket/prefix")
@@ -133,7 +134,7 @@ func (a *app) planCommand() *cobra.Command {
 		if snap != "" {
 			store, err := a.store(snap, &at)
 			if err != nil {
-				return &usageError{cmd, err}
+				return commandline.Usage(cmd, err)
 			}
 			if in.Snapshot, err = snapshot.Read(cmd.Context(), store); err != nil {
 				return unknown(err)
@@ -245,7 +246,7 @@ func (a *app) applyCommand() *cobra.Command {
 	var f sourceFlags
 	var kubeconfig string
 	var step, yes, dry bool
-	cmd := &cobra.Command{Use: "apply --step|--yes|--dry-run PLAN", Short: "Work a plan off, from where it is", Args: arguments(1, 1)}
+	cmd := &cobra.Command{Use: "apply --step|--yes|--dry-run PLAN", Short: "Work a plan off, from where it is", Args: commandline.Arguments(1, 1)}
 	f.add(cmd)
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "how to reach the cluster")
 	cmd.Flags().BoolVar(&step, "step", false, "ask before each step that changes something")
@@ -253,7 +254,7 @@ func (a *app) applyCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "change nothing: let the API server say what it would do now")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if n := btoi(step) + btoi(yes) + btoi(dry); n != 1 {
-			return &usageError{cmd, errors.New("one of --step, --yes and --dry-run is wanted")}
+			return commandline.Usage(cmd, errors.New("one of --step, --yes and --dry-run is wanted"))
 		}
 		r, err := a.run(cmd.Context(), &f, kubeconfig, args[0])
 		if err != nil {
@@ -300,7 +301,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	var f sourceFlags
 	var kubeconfig string
 	var asJSON bool
-	cmd := &cobra.Command{Use: "verify PLAN", Short: "Compare a cluster with a plan", Args: arguments(1, 1)}
+	cmd := &cobra.Command{Use: "verify PLAN", Short: "Compare a cluster with a plan", Args: commandline.Arguments(1, 1)}
 	f.add(cmd)
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "how to reach the cluster")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
@@ -346,7 +347,7 @@ func (a *app) findings(all []recovery.Finding, asJSON bool, good string) error {
 func (a *app) rehearseCommand() *cobra.Command {
 	var f sourceFlags
 	var kubeconfig string
-	cmd := &cobra.Command{Use: "rehearse --kubeconfig SCRATCH PLAN", Short: "Run a whole plan against an empty cluster", Args: arguments(1, 1),
+	cmd := &cobra.Command{Use: "rehearse --kubeconfig SCRATCH PLAN", Short: "Run a whole plan against an empty cluster", Args: commandline.Arguments(1, 1),
 		Long: `Run a whole plan against an empty cluster: an API server with its controller manager. What the plan finds in an emergency is made up: volumes
 that lost their claims, controllers, definitions, Secrets without values. Pods are ready in name only. A cluster that has anything in it
 is refused. It ends with 4 when the plan is not complete: when a question about volumes or data has no answer.`}
@@ -368,7 +369,7 @@ is refused. It ends with 4 when the plan is not complete: when a question about 
 }
 
 func (a *app) runbookCommand() *cobra.Command {
-	return &cobra.Command{Use: "runbook PLAN", Short: "Print a plan as Markdown for people", Args: arguments(1, 1), RunE: func(_ *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "runbook PLAN", Short: "Print a plan as Markdown for people", Args: commandline.Arguments(1, 1), RunE: func(_ *cobra.Command, args []string) error {
 		p, err := recovery.Read(args[0])
 		if err != nil {
 			return err

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/guard/render"
 	"github.com/holdfast-telemetry/holdfast/guard/settings"
 	"github.com/holdfast-telemetry/holdfast/guard/tree"
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 )
 
 func init() { commands = append(commands, (*app).renderCommand) }
@@ -100,7 +101,7 @@ var forSources = strings.Fields("output recurse keep jpath ext-str ext-code tla-
 
 func (r *rendering) run(ctx context.Context, args []string) error {
 	if err := r.usage(args); err != nil {
-		return &usageError{r.cmd, err}
+		return commandline.Usage(r.cmd, err)
 	}
 	if err := r.findRepository(); err != nil {
 		return unknown(err)

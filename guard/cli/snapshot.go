@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/holdfast-telemetry/holdfast/guard/snapshot"
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 )
 
 func init() { commands = append(commands, (*app).snapshotCommand) }
@@ -33,7 +34,7 @@ type snapshotFlags struct {
 
 func (a *app) snapshotCommand() *cobra.Command {
 	var f snapshotFlags
-	cmd := &cobra.Command{Use: "snapshot STORE", Short: "Export what a recovery needs", Args: arguments(1, 1),
+	cmd := &cobra.Command{Use: "snapshot STORE", Short: "Export what a recovery needs", Args: commandline.Arguments(1, 1),
 		Long: `Export what a recovery needs into a new snapshot in STORE, a folder or s3://bucket/prefix: volumes with their disks, claims, sets, classes,
 attachments, namespaces, Argo CD's objects, and the names and keys of Secrets. Values of Secrets are in it only with
 --include-secret-values, encrypted for age recipients or with a passphrase. Keep STORE off the cluster.
@@ -51,11 +52,11 @@ AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_SHARED_CREDENTIALS_FILE, or the
 	cmd.Flags().StringVar(&f.passphrase, "passphrase-file", "", "a file with the passphrase that they are encrypted with, instead of recipients")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := f.check(); err != nil {
-			return &usageError{cmd, err}
+			return commandline.Usage(cmd, err)
 		}
 		store, err := a.store(args[0], &f.storeFlags)
 		if err != nil {
-			return &usageError{cmd, err}
+			return commandline.Usage(cmd, err)
 		}
 		return a.takeSnapshots(cmd.Context(), store, &f)
 	}
@@ -168,7 +169,7 @@ func passphraseOf(path string) (string, error) {
 func (a *app) secretsCommand() *cobra.Command {
 	var f storeFlags
 	var identity, passphrase, namespace, name string
-	cmd := &cobra.Command{Use: "secrets SNAPSHOT", Short: "Decrypt the Secrets of a snapshot, as YAML for kubectl apply", Args: arguments(1, 1)}
+	cmd := &cobra.Command{Use: "secrets SNAPSHOT", Short: "Decrypt the Secrets of a snapshot, as YAML for kubectl apply", Args: commandline.Arguments(1, 1)}
 	f.add(cmd)
 	cmd.Flags().StringVar(&identity, "identity", "", "a file with age identities (AGE-SECRET-KEY-1...)")
 	cmd.Flags().StringVar(&passphrase, "passphrase-file", "", "a file with the passphrase")
@@ -176,7 +177,7 @@ func (a *app) secretsCommand() *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "", "only the Secret of this name")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if (identity == "") == (passphrase == "") {
-			return &usageError{cmd, errors.New("one of --identity and --passphrase-file is wanted")}
+			return commandline.Usage(cmd, errors.New("one of --identity and --passphrase-file is wanted"))
 		}
 		who, err := identities(identity, passphrase)
 		if err != nil {
@@ -184,7 +185,7 @@ func (a *app) secretsCommand() *cobra.Command {
 		}
 		store, err := a.store(args[0], &f)
 		if err != nil {
-			return &usageError{cmd, err}
+			return commandline.Usage(cmd, err)
 		}
 		s, err := snapshot.Read(cmd.Context(), store)
 		if err != nil {

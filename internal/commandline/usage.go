@@ -3,6 +3,7 @@ package commandline
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -35,5 +36,27 @@ func Arguments(least, most int) cobra.PositionalArgs {
 			return Usage(cmd, fmt.Errorf("%q does not take %d arguments: %q", cmd.CommandPath(), len(args), args))
 		}
 		return nil
+	}
+}
+
+// Groups has commands that only have subcommands show their help when none is named, and refuse one that there is not.
+func Groups(root *cobra.Command) {
+	for _, c := range root.Commands() {
+		Groups(c)
+	}
+	if !root.HasSubCommands() || root.Runnable() {
+		return
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	root.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		hint := ""
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = fmt.Sprintf(": is %s meant?", strings.Join(near, " or "))
+		}
+		return Usage(cmd, fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), hint))
 	}
 }
