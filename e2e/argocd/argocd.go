@@ -24,6 +24,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/holdfast-telemetry/holdfast/e2e/kube"
@@ -60,6 +61,7 @@ type Instance struct {
 	programs []*kube.Program
 	watch    *watch
 	*Repository
+	exporting sync.Mutex // what Export applies, for one after the other
 }
 
 // Prepare builds the programs that Start runs, when the peers' cache does not have them, and fetches their modules. It needs the network

@@ -34,10 +34,8 @@ func (i *Instance) Kubeconfig() string { return i.cluster.Kubeconfig() }
 
 // Export has Argo CD's own program write what argocd admin export writes.
 func (i *Instance) Export(ctx context.Context, file string) error {
-	for _, name := range []string{"argocd-cmd-params-cm", "argocd-rbac-cm", "argocd-ssh-known-hosts-cm", "argocd-tls-certs-cm"} { // it wants them
-		if _, err := i.cluster.Apply(ctx, fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {namespace: %s, name: %s}}", namespace, name)); err != nil {
-			return err
-		}
+	if err := i.applyWanted(ctx); err != nil {
+		return err
 	}
 	dir, err := peer.Build(ctx, "argocd")
 	if err != nil {
@@ -48,6 +46,18 @@ func (i *Instance) Export(ctx context.Context, file string) error {
 	cmd.Env = append(os.Environ(), "HOME="+i.dir, "TMPDIR="+filepath.Join(i.dir, "tmp"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("argocd admin export: %w: %s", err, out)
+	}
+	return nil
+}
+
+// applyWanted applies the ConfigMaps that an export wants to be there.
+func (i *Instance) applyWanted(ctx context.Context) error {
+	i.exporting.Lock()
+	defer i.exporting.Unlock()
+	for _, name := range []string{"argocd-cmd-params-cm", "argocd-rbac-cm", "argocd-ssh-known-hosts-cm", "argocd-tls-certs-cm"} {
+		if _, err := i.cluster.Apply(ctx, fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {namespace: %s, name: %s}}", namespace, name)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
