@@ -22,9 +22,14 @@ const atOnce = 10
 // TestArgoCDDoesWhatTheCasesAndThePlanSay holds the table, and what the built holdfast-guard plans, to a real Argo CD. With
 // HOLDFAST_ARGOCD_ALL set all cases run, and without it those that always do.
 func TestArgoCDDoesWhatTheCasesAndThePlanSay(t *testing.T) {
+	for _, name := range wanted() {
+		if !slices.ContainsFunc(slices.Concat(argocd.Cases(), argocd.ByHandCases()), func(c argocd.Case) bool { return c.Name == name }) {
+			t.Errorf("HOLDFAST_ARGOCD_ALL names %q, and no case has that name", name)
+		}
+	}
 	for _, tracking := range []argocd.Tracking{argocd.ByAnnotation, argocd.ByLabel, argocd.ByBoth} {
-		cases := selected(tracking)
-		if len(cases) == 0 {
+		cases, hand := selected(argocd.Cases(), tracking), selected(argocd.ByHandCases(), tracking)
+		if len(cases)+len(hand) == 0 {
 			continue
 		}
 		name := string(tracking)
@@ -33,7 +38,7 @@ func TestArgoCDDoesWhatTheCasesAndThePlanSay(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			instance, cache := start(t, tracking), t.TempDir()
-			hands := byHand(t, instance, tracking)
+			hands := byHand(t, instance, hand)
 			results := launch(t, instance, cases)
 			t.Run("by hand", hands)
 			for n := range cases {
@@ -87,16 +92,20 @@ func launch(t *testing.T, instance *argocd.Instance, cases []argocd.Case) []chan
 	return results
 }
 
-// selected returns the cases of one tracking method that are to run: HOLDFAST_ARGOCD_ALL may also be a list of names.
-func selected(tracking argocd.Tracking) []argocd.Case {
-	return slices.DeleteFunc(argocd.Cases(), func(c argocd.Case) bool { return !chosen(&c, tracking) })
+// wanted are the names of cases in HOLDFAST_ARGOCD_ALL, which may be a list of them.
+func wanted() []string {
+	if list := os.Getenv("HOLDFAST_ARGOCD_ALL"); len(list) > 1 {
+		return strings.Split(list, ",")
+	}
+	return nil
 }
 
-// chosen says whether a case is to run.
-func chosen(c *argocd.Case, tracking argocd.Tracking) bool {
-	list := os.Getenv("HOLDFAST_ARGOCD_ALL")
-	named := slices.Contains(strings.Split(list, ","), c.Name)
-	return c.Tracking == tracking && (c.Always || list != "") && (len(list) <= 1 || named)
+// selected returns those of the cases that are to run with one tracking method.
+func selected(cases []argocd.Case, tracking argocd.Tracking) []argocd.Case {
+	all, names := os.Getenv("HOLDFAST_ARGOCD_ALL") != "", wanted()
+	return slices.DeleteFunc(cases, func(c argocd.Case) bool {
+		return c.Tracking != tracking || !c.Always && !all || names != nil && !slices.Contains(names, c.Name)
+	})
 }
 
 // start runs a control plane and an Argo CD until the test ends.

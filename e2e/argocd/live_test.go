@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,8 +20,7 @@ import (
 
 // byHand starts the cases that change what lives by hand, and returns what holds the plans that were made before each change, as for a pull
 // request, against what Argo CD then did: that with --live agrees, and that of git alone does not.
-func byHand(t *testing.T, instance *argocd.Instance, tracking argocd.Tracking) func(*testing.T) {
-	cases := slices.DeleteFunc(argocd.ByHandCases(), func(c argocd.Case) bool { return !chosen(&c, tracking) })
+func byHand(t *testing.T, instance *argocd.Instance, cases []argocd.Case) func(*testing.T) {
 	plans := newPlans(t)
 	for n := range cases {
 		plans.before(&cases[n])
