@@ -187,7 +187,7 @@ func Reference() []Case {
 			Name: "r13", Title: "the Application is renamed", Always: true,
 			Commits: []Files{start(), start().with(app01File, app("app01").called("app01-renamed"))},
 			Want:    map[Fate][]string{Recreated: all("app01"), Deleted: {application01}},
-			Silent:  []string{"RepeatedResourceWarning", "SharedResourceWarning"},
+			Silent:  []string{"RepeatedResourceWarning"}, // SharedResourceWarning comes when the new one looks while the old one still goes
 		},
 		{
 			Name: "r14", Title: "all but the ConfigMap leave the folder", Always: true,
