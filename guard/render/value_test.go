@@ -27,7 +27,7 @@ func FuzzEncodedIsReadAsItWas(f *testing.F) {
 		v, err := parseJSON(data)
 		body, ok := v.(map[string]any)
 		if err != nil || !ok || len(data) > 1<<16 {
-			t.Skip()
+			return // what is no object is never written
 		}
 		text, err := encode(body)
 		if err != nil {
