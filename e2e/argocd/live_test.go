@@ -3,17 +3,12 @@
 package argocd_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/holdfast-telemetry/holdfast/e2e/argocd"
 )
@@ -76,7 +71,7 @@ func (p *plans) before(c *argocd.Case) {
 		for name, live := range map[string][]string{
 			"git": nil, "live": {"--live", "kubeconfig", "--kubeconfig", i.Kubeconfig()}, "export": {"--live", export},
 		} {
-			made, err := p.diff(ctx, i.Repository, branch, live)
+			made, err := diff(ctx, p.cache, i.Repository, []string{branch + "~1", branch}, live...)
 			if err != nil {
 				return err
 			}
@@ -86,24 +81,6 @@ func (p *plans) before(c *argocd.Case) {
 		}
 		return nil
 	}
-}
-
-func (p *plans) diff(ctx context.Context, r *argocd.Repository, branch string, live []string) (*planned, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	args := append([]string{"diff", "--repo", r.Dir, "--allow-unanalysed", "--cache", p.cache, "-o", "json", branch + "~1.." + branch}, live...)
-	cmd := exec.CommandContext(ctx, filepath.Join("..", "..", "bin", "holdfast-guard"), args...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	var exit *exec.ExitError
-	if err := cmd.Run(); err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) {
-		return nil, fmt.Errorf("%s: %w: %s", cmd, err, stderr.String())
-	}
-	made := new(planned)
-	if err := json.Unmarshal(stdout.Bytes(), made); err != nil {
-		return nil, fmt.Errorf("reading the plan: %w", err)
-	}
-	return made, nil
 }
 
 // differ fails where git alone says the same: such a case holds nothing.

@@ -43,13 +43,13 @@ type planned struct {
 	Unanalysed []string
 }
 
-// diff runs the built program on the last two commits of a case.
-func diff(ctx context.Context, cache string, r *argocd.Repository, commits []string) (*planned, error) {
+// diff runs the built program on the last two commits of a case, with more flags.
+func diff(ctx context.Context, cache string, r *argocd.Repository, commits []string, flags ...string) (*planned, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	last := commits[len(commits)-2:]
-	cmd := exec.CommandContext(ctx, filepath.Join("..", "..", "bin", "holdfast-guard"),
-		"diff", "--repo", r.Dir, "--allow-unanalysed", "--cache", cache, "-o", "json", last[0]+".."+last[1])
+	args := append([]string{"diff", "--repo", r.Dir, "--allow-unanalysed", "--cache", cache, "-o", "json", last[0] + ".." + last[1]}, flags...)
+	cmd := exec.CommandContext(ctx, filepath.Join("..", "..", "bin", "holdfast-guard"), args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	var exit *exec.ExitError
