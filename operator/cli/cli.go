@@ -45,6 +45,7 @@ func Main(ctx context.Context, o Options, args []string) int {
 	root.SetErr(o.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(commandline.Usage)
+	commandline.Strict(root)
 	root.SetArgs(commandline.Normalise(root, args))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
