@@ -37,6 +37,8 @@ type Options struct {
 	Getenv func(string) string
 	// Run starts a node and returns when it has stopped; nil leaves `run` out of the tree.
 	Run func(context.Context, RunOptions) error
+	// InUse returns an error when a node has a data folder open: what it writes meanwhile would look damaged. nil asks nobody.
+	InUse func(dir string) error
 	// Checks are the offline checks of a data folder, in the order `doctor` runs them.
 	Checks []Check
 }
