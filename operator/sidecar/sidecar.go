@@ -114,7 +114,7 @@ type Outcome struct {
 	// Container is the sidecar's name.
 	Container string
 	Reason    Reason
-	// Message says why not, and how to mend it; empty for a sidecar that was made.
+	// Message says why not, and how to mend it. Of a sidecar that is there already and stays as it was made, it says why; empty for all others.
 	Message string
 	// Classes are those of the sidecar, with their hashes.
 	Classes []*class.Class
