@@ -138,7 +138,7 @@ func (w *work) sidecar(r *request, refused *refusal) {
 	case refused == nil && !present:
 		refused = w.add(r)
 	}
-	o := Outcome{Container: name, Reason: Injected, Classes: r.classes}
+	o := Outcome{Container: name, Reason: Injected, Classes: r.classes, Agent: r.spec.Agent}
 	switch {
 	case refused != nil:
 		o.Reason, o.Message = refused.reason, refused.message
