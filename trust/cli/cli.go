@@ -55,7 +55,7 @@ func Main(ctx context.Context, o Options, args []string) int {
 	root.SetErr(o.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(commandline.Usage)
-	commandline.Groups(root)
+	commandline.Strict(root)
 	root.SetArgs(commandline.Normalise(root, args))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
