@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"errors"
+	"net"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 )
 
 // RunOptions are what the flags of `run` say. Empty means that the flag was not given: the node's configuration decides.
@@ -36,6 +40,9 @@ func (a *app) runCommand(use string) *cobra.Command {
 		default:
 			return usagef(cmd, "--watch-config %q is not understood: it is notify or poll", o.WatchConfig)
 		}
+		if _, _, err := net.SplitHostPort(o.Listen); o.Listen != "" && err != nil {
+			return usagef(cmd, "--listen %q is not understood: it is HOST:PORT, such as 127.0.0.1:8086", o.Listen)
+		}
 		if o.TestWait < 0 {
 			return usagef(cmd, "--test-wait is a number of seconds, 0 or more")
 		}
@@ -48,7 +55,11 @@ func (a *app) runCommand(use string) *cobra.Command {
 				*names = strings.FieldsFunc(filters[i], func(r rune) bool { return r == ':' })
 			}
 		}
-		return a.Run(cmd.Context(), o)
+		err := a.Run(cmd.Context(), o)
+		if wrong := new(FlagError); errors.As(err, &wrong) {
+			return commandline.Usage(cmd, err)
+		}
+		return err
 	})
 	cmd.Long = `Start a node: collect metrics, keep them, answer queries, replicate.
 

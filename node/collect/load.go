@@ -61,6 +61,9 @@ var loading sync.Mutex
 // Load decodes the tables that collecting knows, those of Telegraf, and checks every option. Plugins are not started and
 // nothing is contacted.
 func Load(tables []*conf.Table, o LoadOptions) (*Config, error) {
+	if err := o.checkFilters(tables); err != nil {
+		return nil, err
+	}
 	loading.Lock()
 	defer loading.Unlock()
 	if o.Logger == nil {
