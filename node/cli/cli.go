@@ -100,12 +100,14 @@ func (a *app) root() *cobra.Command {
 		root.AddCommand(a.journalCommand(checks))
 	}
 	root.AddCommand(a.versionCommand())
-	root.Long = root.Short + ".\n\n" + envHelp
+	root.Long = root.Short + ".\n\n" + envHelp + "\n\n" + exitHelp
 	return root
 }
 
 const envHelp = `A flag that shows a variable such as [$INFLUX_HOST] takes its value from there when it is not given; HOLDFAST_HOST is the same
 and wins.`
+
+const exitHelp = `Exit codes: 0 done; 1 it could not be done, or a check found damage; 2 the command line was wrong and nothing was done.`
 
 // influxCommands are those that the `influx` command has too.
 func (a *app) influxCommands() []*cobra.Command {

@@ -84,6 +84,14 @@ func TestAFlagThatTheNodeCannotUseIsAWrongCommandLine(t *testing.T) {
 	}
 }
 
+func TestAnOrganizationToDeleteIsNotTakenFromTheEnvironment(t *testing.T) {
+	s := at(t, play(t))
+	s.env = map[string]string{"HOLDFAST_ORG_ID": orgID, "INFLUX_ORG_ID": orgID, "HOLDFAST_ORG": "o"}
+	if got := s.run(t, "org", "delete"); got.code != ExitUsage || !strings.Contains(got.errors, "missing --id (-i)") {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestTreeHasOnlyWhatTheCallerWired(t *testing.T) {
 	for _, args := range [][]string{{"run"}, {"doctor"}, {"journal", "check"}} {
 		if got := (setting{}).run(t, args...); got.code != ExitUsage || !strings.Contains(got.errors, "unknown command") {

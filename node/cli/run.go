@@ -12,7 +12,7 @@ import (
 
 // RunOptions are what the flags of `run` say. Empty means that the flag was not given: the node's configuration decides.
 type RunOptions struct {
-	// Config are files or URLs of configuration, ConfigDirectory folders of files ending in .conf; files come first.
+	// Config are files or URLs of configuration, ConfigDirectory folders of files ending in .conf and of holdfast.toml; files come first.
 	Config, ConfigDirectory []string
 	// Data is the data folder; Listen is the HTTP address, host:port.
 	Data, Listen string
@@ -67,7 +67,7 @@ Without --config and without a file in the default places it collects this machi
 served on 127.0.0.1:8086 unless the configuration or a flag says otherwise. The first start prints a link to set the node up.`
 	f := cmd.Flags()
 	f.StringArrayVar(&o.Config, "config", nil, "Configuration `file` or URL to load; repeatable")
-	f.StringArrayVar(&o.ConfigDirectory, "config-directory", nil, "`Folder` of *.conf files to load; repeatable")
+	f.StringArrayVar(&o.ConfigDirectory, "config-directory", nil, "`Folder` of *.conf files and holdfast.toml to load; repeatable")
 	f.StringVar(&o.Data, "data", "", "Data `folder` (default ./holdfast-data)")
 	f.StringVar(&o.Listen, "listen", "", "HTTP `address` (default 127.0.0.1:8086)")
 	f.BoolVar(&o.Test, "test", false, "Gather metrics once, print them, and exit")
@@ -105,6 +105,6 @@ func (a *app) telegrafConfigCommand() *cobra.Command {
 	check := a.leaf("check", "Check configuration files", func(cmd *cobra.Command, _ []string) error { return a.Run(cmd.Context(), o) })
 	check.Long = `Load configuration files and check them as a start would, without starting anything. Exit code 1 says that a node would not start.`
 	check.Flags().StringArrayVar(&o.Config, "config", nil, "Configuration `file` or URL to check; repeatable")
-	check.Flags().StringArrayVar(&o.ConfigDirectory, "config-directory", nil, "`Folder` of *.conf files to check; repeatable")
+	check.Flags().StringArrayVar(&o.ConfigDirectory, "config-directory", nil, "`Folder` of *.conf files and holdfast.toml to check; repeatable")
 	return a.group("config", "Commands for configuration files", check)
 }
