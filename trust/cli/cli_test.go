@@ -272,6 +272,36 @@ func TestWhatIsMissingIsSaidBeforeAnythingChanges(t *testing.T) {
 	}
 }
 
+func TestCommandsMakeNoKeysWhereThereAreNone(t *testing.T) {
+	p := newPlace(t)
+	gone, empty := p.path("typo"), t.TempDir()
+	p.write("list.json", "{}")
+	for _, dir := range []string{gone, empty} {
+		for _, args := range []string{"keys list", "keys rotate", "keys pin", "keys pin --next", "keys relist", "keys renew", "keys revoke images/1", "keys adopt " + p.path("list.json"),
+			"recover --revoke-now", "audit verify", "ci-credentials rotate ci", "ci-credentials revoke ci"} {
+			code, out, errs := p.run(append(strings.Fields(args), "--data", dir)...)
+			if code == cli.ExitDone || out != "" || !strings.Contains(errs, dir) {
+				t.Errorf("%s in %s: %d %s%s", args, dir, code, out, errs)
+			}
+			if !strings.HasPrefix(args, "audit") && !strings.Contains(errs, "Is --data or --config the service's?") {
+				t.Errorf("%s does not say how to mend it: %s", args, errs)
+			}
+		}
+	}
+	if code, _, errs := p.run("ci-credentials", "add", "ci", "--data", gone); code == cli.ExitDone || !strings.Contains(errs, gone) {
+		t.Errorf("a token for a service that is not there: %d %s", code, errs)
+	}
+	if _, err := os.Stat(gone); err == nil {
+		t.Errorf("%s was made", gone)
+	}
+	if made, err := os.ReadDir(empty); err != nil || len(made) > 0 {
+		t.Errorf("in the empty folder is now %v, %v", made, err)
+	}
+	if _, out, errs := p.run("ci-credentials", "add", "ci", "--data", empty); !strings.HasPrefix(out, "hft_") || !strings.Contains(errs, "tokens.json is new") {
+		t.Errorf("the first token: %s%s", out, errs)
+	}
+}
+
 func TestAListOfImagesIsChecked(t *testing.T) {
 	p := newPlace(t)
 	p.write("images.yaml", "images:\n- {reference: redis:7, owner: o, reviewed-by: r, expires: 2020-01-01}\n")

@@ -47,7 +47,7 @@ func (a *app) recoverCommand() *cobra.Command {
 			return err
 		}
 		// An entry that nobody reviewed must not keep the others from being signed, least of all now.
-		return errors.Join(problems, a.keys(func(keys *rotation.Rotation) error {
+		return errors.Join(problems, a.keys(cmd.Context(), func(keys *rotation.Rotation) error {
 			r.rotation = keys
 			if now {
 				return r.revokeNow(cmd.Context())
