@@ -18,8 +18,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/holdfast-telemetry/holdfast/trust/access"
 	"github.com/holdfast-telemetry/holdfast/trust/audit"
@@ -174,18 +172,6 @@ func (s *Service) state() (state.Store, error) {
 		return nil, fmt.Errorf("the state: %w", err)
 	}
 	return &state.ConfigMap{Client: client.CoreV1().ConfigMaps(c.Namespace), Name: c.Name}, nil
-}
-
-// cluster returns a client of the cluster of a kubeconfig file; without one, of the cluster that this process runs in.
-func cluster(kubeconfig string) (kubernetes.Interface, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("finding the API server: %w", err)
-	}
-	config.UserAgent = "holdfast-trust"
-	return kubernetes.NewForConfig(config)
 }
 
 // Run serves until the context ends.

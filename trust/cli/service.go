@@ -35,9 +35,9 @@ func (a *app) serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		logger, err := a.logger()
+		logger, err := a.logger(cmd)
 		if err != nil {
-			return commandline.Usage(cmd, err)
+			return err
 		}
 		return (&trust.Service{Settings: s, Keys: only != "sign", Sign: only != "keys", Logger: logger, Rotation: a.Rotation}).Run(cmd.Context())
 	}
@@ -45,25 +45,25 @@ func (a *app) serveCommand() *cobra.Command {
 }
 
 // keys opens the keys that the service has, for a command.
-func (a *app) keys(ctx context.Context, do func(*rotation.Rotation) error) error {
-	return a.opened(do, func(s *settings.Settings, logger *slog.Logger) (*rotation.Rotation, func() error, error) {
-		return trust.OpenRotation(ctx, s, logger)
+func (a *app) keys(cmd *cobra.Command, do func(*rotation.Rotation) error) error {
+	return a.opened(cmd, do, func(s *settings.Settings, logger *slog.Logger) (*rotation.Rotation, func() error, error) {
+		return trust.OpenRotation(cmd.Context(), s, logger)
 	})
 }
 
 // opened opens the keys in one way.
-func (a *app) opened(do func(*rotation.Rotation) error, open func(*settings.Settings, *slog.Logger) (*rotation.Rotation, func() error, error)) error {
+func (a *app) opened(cmd *cobra.Command, do func(*rotation.Rotation) error, open func(*settings.Settings, *slog.Logger) (*rotation.Rotation, func() error, error)) error {
 	s, err := a.settings()
 	if err != nil {
 		return err
 	}
-	logger, err := a.logger()
+	logger, err := a.logger(cmd)
 	if err != nil {
 		return err
 	}
 	r, end, err := open(s, logger)
 	if err != nil {
-		return err
+		return &unknownError{err}
 	}
 	if a.Rotation != nil {
 		a.Rotation(r)
@@ -75,7 +75,7 @@ func (a *app) keysCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "keys", Short: "List, rotate and revoke the keys that sign images"}
 	var asJSON bool
 	list := &cobra.Command{Use: "list", Short: "List the keys that count", Args: arguments(0, 0), RunE: func(cmd *cobra.Command, _ []string) error {
-		return a.keys(cmd.Context(), func(r *rotation.Rotation) error {
+		return a.keys(cmd, func(r *rotation.Rotation) error {
 			rec, err := r.Current(cmd.Context())
 			if err != nil {
 				return err
@@ -85,7 +85,7 @@ func (a *app) keysCommand() *cobra.Command {
 	}}
 	list.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	rotate := &cobra.Command{Use: "rotate", Short: "Publish a new key, which signs as soon as clusters know it", Args: arguments(0, 0), RunE: func(cmd *cobra.Command, _ []string) error {
-		return a.keys(cmd.Context(), func(r *rotation.Rotation) error {
+		return a.keys(cmd, func(r *rotation.Rotation) error {
 			rec, err := r.Hasten(cmd.Context())
 			if err != nil {
 				return err
@@ -103,7 +103,7 @@ func (a *app) keysCommand() *cobra.Command {
 				}
 				ids = append(ids, id)
 			}
-			return a.keys(cmd.Context(), func(r *rotation.Rotation) error {
+			return a.keys(cmd, func(r *rotation.Rotation) error {
 				rec, err := r.Revoke(cmd.Context(), ids...)
 				if err != nil {
 					return err
@@ -118,7 +118,7 @@ func (a *app) keysCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.opened(func(r *rotation.Rotation) error {
+			return a.opened(cmd, func(r *rotation.Rotation) error {
 				rec, err := r.Adopt(cmd.Context(), raw)
 				if err != nil {
 					return err
@@ -129,7 +129,7 @@ func (a *app) keysCommand() *cobra.Command {
 	renew := &cobra.Command{Use: "renew", Short: "Go on with a store that does not have the keys, because the one that did is lost", Args: arguments(0, 0),
 		Long: "Go on with a store that does not have the keys, because the one that did is lost: publish a new key, which signs as soon as clusters know it. What the lost keys signed counts as before. The list key comes first: keys pin --next, and keys relist.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.keys(cmd.Context(), func(r *rotation.Rotation) error {
+			return a.keys(cmd, func(r *rotation.Rotation) error {
 				rec, err := r.Renew(cmd.Context())
 				if err != nil {
 					return err
@@ -139,7 +139,7 @@ func (a *app) keysCommand() *cobra.Command {
 		}}
 	var next bool
 	pin := &cobra.Command{Use: "pin", Short: "Print the public list key, which clusters pin", Args: arguments(0, 0), RunE: func(cmd *cobra.Command, _ []string) error {
-		return a.keys(cmd.Context(), func(r *rotation.Rotation) error { return a.pin(cmd.Context(), r, next) })
+		return a.keys(cmd, func(r *rotation.Rotation) error { return a.pin(cmd.Context(), r, next) })
 	}}
 	pin.Flags().BoolVar(&next, "next", false, "print the version after the one that signs lists, which is made when it is not there: pin it beside the other, then relist")
 	relist := &cobra.Command{Use: "relist [VERSION]", Short: "Have another version of the list key sign the lists, by default the one that pin --next printed; clusters must have pinned it", Args: commandline.Arguments(0, 1),
@@ -151,7 +151,7 @@ func (a *app) keysCommand() *cobra.Command {
 					return commandline.Usage(cmd, fmt.Errorf("%q is no version", args[0]))
 				}
 			}
-			return a.keys(cmd.Context(), func(r *rotation.Rotation) error {
+			return a.keys(cmd, func(r *rotation.Rotation) error {
 				rec, err := r.Relist(cmd.Context(), version)
 				if err != nil {
 					return err
@@ -235,7 +235,7 @@ func (a *app) credentialsCommand() *cobra.Command {
 				return err
 			}
 			if before != nil { // a wrong folder is seen by this
-				_, _ = fmt.Fprintf(a.Err, "%s is new: there were no tokens\n", file)
+				a.tell("%s is new: there were no tokens", file)
 			}
 			a.printf("%s\n", secret.Reveal())
 			return nil
