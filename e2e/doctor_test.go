@@ -126,8 +126,10 @@ func TestDoctorNamesTheDamagedFileAndWhatIsLost(t *testing.T) {
 
 func TestDoctorRefusesAFolderThatANodeHasOpen(t *testing.T) {
 	p := startNode(t, "").setup("edge", "plant")
-	all, code := doctor(t, p.dir)
-	if code != 1 || !strings.Contains(all["catalog"][0].What, "is in use: stop the node first") {
-		t.Errorf("exit code %d, findings %+v", code, all)
+	for _, check := range [][]string{{"doctor"}, {"journal", "check"}} {
+		out, errs, code := newShell(t, "holdfast").try("", append(check, "--data", p.dir)...)
+		if code != 1 || out != "" || !strings.Contains(errs, "is in use: stop the node first") {
+			t.Errorf("%q: exit code %d, prints %s%s", check, code, out, errs)
+		}
 	}
 }

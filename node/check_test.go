@@ -3,9 +3,40 @@ package node
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
+
+// Whoever copies an example of the page, whole or with its neighbours, has a configuration that a node starts with.
+func TestExamplesOfTheConfigurationPageAreAccepted(t *testing.T) {
+	page, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CENTRAL_TOKEN", "t")
+	t.Setenv("INFLUX_TOKEN", "t")
+	dir := t.TempDir()
+	examples := strings.Split(string(page), "```toml\n")[1:]
+	if len(examples) < 3 {
+		t.Fatalf("%d examples", len(examples))
+	}
+	var files []string
+	for i, example := range examples {
+		text, _, ended := strings.Cut(example, "```")
+		file := filepath.Join(dir, strconv.Itoa(i)+".toml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil || !ended {
+			t.Fatal(err, ended)
+		}
+		if err := Run(t.Context(), RunOptions{Check: true, Config: []string{file}}); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
+		files = append(files, file)
+	}
+	if err := Run(t.Context(), RunOptions{Check: true, Config: files}); err != nil {
+		t.Errorf("all together: %v", err)
+	}
+}
 
 func TestCheckTellsWhetherANodeWouldStart(t *testing.T) {
 	t.Chdir(t.TempDir())

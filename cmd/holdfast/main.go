@@ -17,6 +17,7 @@ func main() {
 	os.Exit(cli.Main(ctx, cli.Options{
 		Name:   os.Args[0],
 		Run:    func(ctx context.Context, o cli.RunOptions) error { return node.Run(ctx, node.RunOptions(o)) },
+		InUse:  cli.CatalogInUse("catalog.db"),
 		Checks: []cli.Check{cli.CatalogCheck("catalog.db"), cli.JournalCheck("journal/*"), cli.StoreCheck("store/*")},
 	}, os.Args[1:]))
 }

@@ -24,6 +24,9 @@ type Report struct {
 	Problems []string
 }
 
+// ErrInUse tells that another process has the catalog open.
+var ErrInUse = errors.New("is in use")
+
 // Check reads the whole catalog at path, which no process may have open. It changes nothing. The file has checksums for its head only, so
 // that a value changed to another valid one is not found. The error tells what kept it from looking.
 func Check(path string) (r Report, err error) {
@@ -38,7 +41,7 @@ func Check(path string) (r Report, err error) {
 	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		return r, fmt.Errorf("catalog %s is in use: stop the node first", path)
+		return r, fmt.Errorf("catalog %s %w: stop the node first", path, ErrInUse)
 	}
 	if err != nil {
 		r.Problems = append(r.Problems, fmt.Sprintf("it cannot be opened: %v", err))

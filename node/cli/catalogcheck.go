@@ -18,8 +18,7 @@ func CatalogCheck(name string) Check {
 		Run: func(_ context.Context, dir string, report func(Finding)) error {
 			path := filepath.Join(dir, name)
 			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-				report(Finding{Noted, path, "there is no catalog here", "name the node's data folder with --data"})
-				return nil
+				return ErrAbsent
 			}
 			r, err := catalog.Check(path)
 			if err != nil {
@@ -33,5 +32,15 @@ func CatalogCheck(name string) Check {
 			}
 			return nil
 		},
+	}
+}
+
+// CatalogInUse returns an error for a data folder whose catalog, the file of the given name in it, is open in another process.
+func CatalogInUse(name string) func(dir string) error {
+	return func(dir string) error {
+		if _, err := catalog.Check(filepath.Join(dir, name)); errors.Is(err, catalog.ErrInUse) {
+			return err
+		}
+		return nil
 	}
 }

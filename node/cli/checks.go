@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -40,9 +41,12 @@ type Check struct {
 	Name string
 	// About is one line for the help.
 	About string
-	// Run reports what it finds as it goes. Its error tells that the check could not be made.
+	// Run reports what it finds as it goes. Its error tells that the check could not be made; ErrAbsent, that there is nothing to check.
 	Run func(ctx context.Context, dir string, report func(Finding)) error
 }
+
+// ErrAbsent tells that a folder has nothing of what a check is about.
+var ErrAbsent = errors.New("it is not there")
 
 const defaultDataDir = "./holdfast-data"
 
@@ -94,7 +98,8 @@ type checked struct {
 	Error    string    `json:"error,omitempty"`
 }
 
-func (a *app) runChecks(ctx context.Context, dir string, p printer, checks []Check) error {
+// checkable returns why the checks cannot read a data folder.
+func (a *app) checkable(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return fmt.Errorf("opening the data folder (name another with --data): %w", err)
@@ -102,27 +107,45 @@ func (a *app) runChecks(ctx context.Context, dir string, p printer, checks []Che
 	if !info.IsDir() {
 		return fmt.Errorf("%s is not a folder: name the node's data folder with --data", dir)
 	}
+	if a.InUse != nil {
+		return a.InUse(dir)
+	}
+	return nil
+}
+
+func (a *app) runChecks(ctx context.Context, dir string, p printer, checks []Check) error {
+	if err := a.checkable(dir); err != nil {
+		return err
+	}
 	var outcomes []checked
+	var absent []string
 	bad := 0
 	t := table{headers: []string{"Check", "Severity", "Where", "What", "Mend"}}
 	for _, c := range checks {
 		outcome := checked{Check: c.Name, Findings: []Finding{}}
-		err := c.Run(ctx, dir, func(f Finding) {
+		report := func(f Finding) {
 			outcome.Findings = append(outcome.Findings, f)
 			t.add(c.Name, f.Severity, f.Where, f.What, f.Mend)
 			if f.Severity == Damaged || f.Severity == Failed {
 				bad++
 			}
-		})
-		if errors.Is(err, context.Canceled) {
-			return err
 		}
-		if err != nil {
+		err := c.Run(ctx, dir, report)
+		switch {
+		case errors.Is(err, context.Canceled):
+			return err
+		case errors.Is(err, ErrAbsent):
+			absent = append(absent, c.Name)
+			report(Finding{Noted, dir, "there is no " + c.Name + " here", "name the node's data folder with --data"})
+		case err != nil:
 			bad++
 			outcome.Error = err.Error()
 			t.add(c.Name, Failed, dir, "the check could not be made: "+err.Error(), "")
 		}
 		outcomes = append(outcomes, outcome)
+	}
+	if len(absent) == len(checks) {
+		return fmt.Errorf("there is no %s in %s: name a node's data folder with --data", alternatives(absent), dir)
 	}
 	if err := p.print(outcomes, t); err != nil {
 		return err
@@ -131,4 +154,13 @@ func (a *app) runChecks(ctx context.Context, dir string, p printer, checks []Che
 		return &silentError{fmt.Errorf("%d findings", bad)}
 	}
 	return nil
+}
+
+// alternatives writes "a, b or c".
+func alternatives(words []string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }

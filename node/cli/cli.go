@@ -37,6 +37,8 @@ type Options struct {
 	Getenv func(string) string
 	// Run starts a node and returns when it has stopped; nil leaves `run` out of the tree.
 	Run func(context.Context, RunOptions) error
+	// InUse returns an error when a node has a data folder open: what it writes meanwhile would look damaged. nil asks nobody.
+	InUse func(dir string) error
 	// Checks are the offline checks of a data folder, in the order `doctor` runs them.
 	Checks []Check
 }
@@ -156,7 +158,7 @@ func (a *app) group(use, short string, below ...*cobra.Command) *cobra.Command {
 			}
 			for _, arg := range args {
 				if !strings.HasPrefix(arg, "-") {
-					return unknownCommand(cmd, arg)
+					return commandline.Unknown(cmd, arg)
 				}
 			}
 			if len(args) > 0 {
@@ -167,14 +169,6 @@ func (a *app) group(use, short string, below ...*cobra.Command) *cobra.Command {
 	}
 	cmd.AddCommand(below...)
 	return cmd
-}
-
-func unknownCommand(cmd *cobra.Command, name string) error {
-	hint := ""
-	if similar := cmd.SuggestionsFor(name); len(similar) > 0 {
-		hint = fmt.Sprintf(" (did you mean %s?)", strings.Join(similar, " or "))
-	}
-	return usagef(cmd, "unknown command %q for %q%s", name, cmd.CommandPath(), hint)
 }
 
 // leaf makes a command that does something and takes no arguments beside its flags.

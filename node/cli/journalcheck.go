@@ -40,7 +40,7 @@ func JournalCheck(pattern string) Check {
 				reportJournal(one, &r, report)
 			}
 			if found == 0 {
-				report(Finding{Noted, dir, "there is no journal here", "name the node's data folder with --data"})
+				return ErrAbsent
 			}
 			return nil
 		},

@@ -38,7 +38,7 @@ func StoreCheck(pattern string) Check {
 				reportStore(one, &r, report)
 			}
 			if !found {
-				report(Finding{Noted, dir, "there is no store here", "name the node's data folder with --data"})
+				return ErrAbsent
 			}
 			return nil
 		},

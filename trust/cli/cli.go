@@ -48,7 +48,7 @@ func Main(ctx context.Context, o Options, args []string) int {
 	root.SetErr(o.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(commandline.Usage)
-	commandline.Groups(root)
+	commandline.Strict(root)
 	root.SetArgs(commandline.Normalise(root, args))
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // what the library says beside its errors
 	err := root.ExecuteContext(ctx)
