@@ -318,7 +318,7 @@ func TestExitCodesTellWhatIsWrongFromWhatCouldNotBeHad(t *testing.T) {
 		code int
 		says string
 	}{
-		{"keys list --config " + p.path("wrong.yaml"), cli.ExitUsage, `wrong.yaml: line 1: "soon" is no time: 90s, 1h30m or 7d are some` + "\n"},
+		{"keys list --config " + p.path("wrong.yaml"), cli.ExitUsage, `wrong.yaml:1: "soon" is no time: 90s, 1h30m or 7d are some` + "\n"},
 		{"keys list --config " + none, cli.ExitUnknown, "none: no such file"},
 		{"keys list --log-level loud", cli.ExitUsage, `--log-level "loud" is not understood: it is debug, info, warn or error`},
 		{"resign --deployed " + none, cli.ExitUnknown, "none: no such file"},
