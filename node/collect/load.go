@@ -17,6 +17,7 @@ import (
 	"github.com/influxdata/telegraf/models"
 	"github.com/influxdata/telegraf/plugins/aggregators"
 	"github.com/influxdata/telegraf/plugins/inputs"
+	"github.com/influxdata/telegraf/plugins/parsers"
 	"github.com/influxdata/telegraf/plugins/processors"
 	"github.com/influxdata/telegraf/plugins/secretstores"
 	"github.com/influxdata/toml"
@@ -160,6 +161,10 @@ func (c *Config) loadTable(t *conf.Table) error {
 		}
 		if len(c.tg.UnusedFields) > 0 {
 			return c.unknownOptions(t)
+		}
+		if text := err.Error(); strings.HasSuffix(text, "parser not found") || strings.Contains(text, "undefined but requested parser") {
+			return t.Errorf("data_format", "%s.data_format names a format that this build does not have; it has %s", t.Name(),
+				strings.Join(slices.Sorted(maps.Keys(parsers.Parsers)), ", "))
 		}
 		return t.Wrap(err)
 	}
