@@ -1,4 +1,5 @@
-# The two commands of the README are `make run` and `make test`; both need nothing but Go.
+# The two commands of the README are `make run`, which needs nothing but Go, and `make test`, which installs what else it needs where there is
+# apt-get: a C compiler, git, a registry and Redis. Elsewhere it takes those that are in PATH.
 
 GO       ?= go
 VERSION  ?= 0.1.0-$(shell git rev-parse --short HEAD 2>/dev/null || echo dev)

@@ -100,8 +100,13 @@ func (op *Operator) connect(context.Context) (err error) {
 	// knows better than a number here how much it can take.
 	op.config.QPS = -1
 	op.config.UserAgent = "holdfast-operator"
-	op.client, err = kubernetes.NewForConfig(op.config)
-	return err
+	if op.client, err = kubernetes.NewForConfig(op.config); err != nil {
+		return fmt.Errorf("finding the API server: %w", err)
+	}
+	if _, err := op.client.Discovery().ServerVersion(); err != nil {
+		return fmt.Errorf("the API server at %s cannot be asked: %w", op.config.Host, err)
+	}
+	return nil
 }
 
 func (op *Operator) makeManager(context.Context) error {

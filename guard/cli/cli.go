@@ -58,7 +58,7 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(commandline.Usage)
-	commandline.Groups(root)
+	commandline.Strict(root)
 	return root
 }
 

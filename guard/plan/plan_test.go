@@ -256,6 +256,43 @@ func TestNothingChangesWhereNothingChanged(t *testing.T) {
 	}
 }
 
+// TestTwoDefinitionsOfAnApplicationAreNewsOnlyWhereTheChangeMadeThem has two files that no Application reads define one Application, with
+// different folders.
+func TestTwoDefinitionsOfAnApplicationAreNewsOnlyWhereTheChangeMadeThem(t *testing.T) {
+	right, wrong := app01.String(), app{name: app01.name, path: path02}.String()
+	two := base().and(files{rootFile: "", "apps/a.yaml": wrong, "apps/b.yaml": right, appFile: ""})
+	for name, c := range map[string]struct {
+		change files
+		lost   bool
+	}{
+		"nothing changes":               {nil, false},
+		"both are edited":               {files{"apps/a.yaml": "# a\n" + wrong, "apps/b.yaml": "# b\n" + right}, false},
+		"the first goes":                {files{"apps/a.yaml": ""}, false},
+		"the last goes":                 {files{"apps/b.yaml": ""}, true},
+		"the first becomes the last":    {files{"apps/a.yaml": "", "apps/c.yaml": wrong}, true},
+		"the two change their places":   {files{"apps/a.yaml": right, "apps/b.yaml": wrong}, true},
+		"a third comes after them":      {files{"apps/c.yaml": wrong}, true},
+		"the last one reads from afar":  {files{"apps/b.yaml": app{name: app01.name, path: path02 + "2"}.String()}, true},
+		"the first one reads elsewhere": {files{"apps/a.yaml": app{name: app01.name, path: path02 + "2"}.String()}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, p := fates(t, two, two.and(c.change))
+			lost := false
+			for _, change := range p.Changes {
+				for _, e := range change.Effects {
+					lost = lost || e.Fate.Lost()
+				}
+			}
+			if lost != c.lost {
+				t.Errorf("that objects are lost is %v: %+v", lost, p.Changes)
+			}
+			if c.change == nil && len(p.Changes) > 0 {
+				t.Errorf("changes are %+v", p.Changes)
+			}
+		})
+	}
+}
+
 // TestASyncRunsHooksAgain has what no limit counts: hooks are deleted and made again by every sync.
 func TestASyncRunsHooksAgain(t *testing.T) {
 	hook := func(policy string) string {

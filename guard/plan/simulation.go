@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -81,14 +82,45 @@ func (s *simulation) outcome(key object.Key) *outcome {
 	case len(heads) == 0 || s.parentsFrozen(before) != "":
 		s.evolve(o, s.stays(o.base))
 	default:
-		for _, h := range heads {
-			s.evolve(o, h)
-		}
-		if len(heads) > 1 {
-			o.notes = append(o.notes, fmt.Sprintf("it is defined by more than one parent, which apply it in turn: %s", origins(heads)))
-		}
+		s.evolveAll(o, before, heads)
 	}
 	return o
+}
+
+// evolveAll computes what becomes of the objects of an Application that stays, with all definitions that are in force in turn. What two of them
+// do to one another is no news where the base has both: each then goes from what it was. Where the last one of the base is gone, all others
+// come after it.
+func (s *simulation) evolveAll(o *outcome, before, heads []*inventory.Application) {
+	last := o.base
+	was := make(map[place]*inventory.Application)
+	if slices.ContainsFunc(heads, func(h *inventory.Application) bool { return placeOf(h) == placeOf(last) }) {
+		for _, b := range before {
+			was[placeOf(b)] = b
+		}
+	}
+	for _, h := range heads {
+		o.base = cmp.Or(was[placeOf(h)], last)
+		s.evolve(o, h)
+	}
+	o.base = last
+	switch {
+	case len(heads) < 2:
+	case len(parentKeys(heads)) > 1:
+		o.notes = append(o.notes, fmt.Sprintf("it is defined by more than one parent, which apply it in turn: %s", origins(heads)))
+	default:
+		o.notes = append(o.notes, fmt.Sprintf("it is defined more than once, and the one that is applied last counts: %s", origins(heads)))
+	}
+}
+
+// place is where in a tree something is defined.
+type place struct {
+	path           string
+	document, item int
+	set            string
+}
+
+func placeOf(a *inventory.Application) place {
+	return place{a.Path, a.Object.Document, a.Object.Item, a.Set}
 }
 
 func origins(apps []*inventory.Application) string {

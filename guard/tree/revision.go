@@ -16,10 +16,11 @@ import (
 
 // revision is a tree in a git repository.
 type revision struct {
-	repository, name string
-	commit           string
-	files            []File
-	linked           []string
+	repository string
+	name       string // for messages
+	tree       string // git's name of the tree, or of the commit that has it
+	files      []File
+	linked     []string
 
 	mu     sync.Mutex // of the process, which answers one question after the other
 	cmd    *exec.Cmd
@@ -63,8 +64,12 @@ func Revision(ctx context.Context, repository, name string) (Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &revision{repository: repository, name: name, commit: commit}
-	out, err := git(ctx, repository, "ls-tree", "-r", "-z", "--full-tree", commit)
+	return open(ctx, &revision{repository: repository, name: "the revision " + name, tree: commit})
+}
+
+// open lists a tree, and starts what gives its contents.
+func open(ctx context.Context, t *revision) (Tree, error) {
+	out, err := git(ctx, t.repository, "ls-tree", "-r", "-z", "--full-tree", t.tree)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +145,7 @@ func (t *revision) start(ctx context.Context) error {
 // LinkedFolders implements Linked.
 func (t *revision) LinkedFolders() []string { return t.linked }
 
-func (t *revision) Name() string  { return "the revision " + t.name }
+func (t *revision) Name() string  { return t.name }
 func (t *revision) Files() []File { return t.files }
 
 // Read asks for a content by its hash.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // usageError tells that the command line was wrong.
@@ -29,34 +30,73 @@ func (e *usageError) Error() string {
 
 func (e *usageError) Unwrap() error { return e.err }
 
-// Arguments checks the number of arguments.
+// Unknown is the error of a command that there is not, with those that it may have been meant to be.
+func Unknown(cmd *cobra.Command, name string) error {
+	hint := ""
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		hint = fmt.Sprintf(" (did you mean %s?)", strings.Join(near, " or "))
+	}
+	return Usage(cmd, fmt.Errorf("unknown command %q for %q%s", name, cmd.CommandPath(), hint))
+}
+
+// Arguments checks the number of arguments, which the command's Use line names.
 func Arguments(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) < least || len(args) > most {
-			return Usage(cmd, fmt.Errorf("%q does not take %d arguments: %q", cmd.CommandPath(), len(args), args))
+		switch {
+		case len(args) < least:
+			return Usage(cmd, fmt.Errorf("%q needs more than it was given: %s", cmd.CommandPath(), synopsis(cmd)))
+		case len(args) > most && cmd.HasSubCommands():
+			return Unknown(cmd, args[most])
+		case len(args) > most && most == 0:
+			return Usage(cmd, fmt.Errorf("%q takes no argument %q", cmd.CommandPath(), args[0]))
+		case len(args) > most:
+			return Usage(cmd, fmt.Errorf("%q is one argument too many: %s", args[most], synopsis(cmd)))
 		}
 		return nil
 	}
 }
 
-// Groups has commands that only have subcommands show their help when none is named, and refuse one that there is not.
-func Groups(root *cobra.Command) {
+// synopsis is a command as it is typed.
+func synopsis(cmd *cobra.Command) string {
+	return strings.TrimSuffix(cmd.CommandPath(), cmd.Name()) + cmd.Use
+}
+
+// Strict has the commands below root refuse as a wrong command line what cobra refuses in its own words or not at all: a command that
+// there is not, and a required flag that is not given. Commands that only have subcommands show their help when none is named.
+func Strict(root *cobra.Command) {
 	for _, c := range root.Commands() {
-		Groups(c)
-	}
-	if !root.HasSubCommands() || root.Runnable() {
-		return
+		Strict(c)
 	}
 	root.SuggestionsMinimumDistance = 2
+	if !root.HasSubCommands() || root.Runnable() {
+		root.Args = requiring(root.Args)
+		return
+	}
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	root.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil
 		}
-		hint := ""
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			hint = fmt.Sprintf(": is %s meant?", strings.Join(near, " or "))
+		return Unknown(cmd, args[0])
+	}
+}
+
+// requiring checks that a command has the flags that it requires, and then its arguments.
+func requiring(arguments cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		var missing []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if len(f.Annotations[cobra.BashCompOneRequiredFlag]) > 0 && !f.Changed {
+				_, usage := pflag.UnquoteUsage(f)
+				missing = append(missing, fmt.Sprintf("--%s is needed: %s", f.Name, usage))
+			}
+		})
+		if len(missing) > 0 {
+			return Usage(cmd, errors.New(strings.Join(missing, "\n")))
 		}
-		return Usage(cmd, fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), hint))
+		if arguments == nil {
+			return nil
+		}
+		return arguments(cmd, args)
 	}
 }

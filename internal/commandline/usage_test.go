@@ -25,10 +25,56 @@ func TestAWrongCommandLineIsToldFromOtherFailures(t *testing.T) {
 	if want := "file does not exist\nRun 'holdfast take --help' for usage."; err.Error() != want {
 		t.Errorf("it says %q", err)
 	}
-	check := commandline.Arguments(1, 2)
-	for n, wrong := range []bool{true, false, false, true} {
-		if err := check(cmd, make([]string, n)); commandline.IsUsage(err) != wrong || (err != nil) != wrong {
-			t.Errorf("%d arguments: %v", n, err)
+}
+
+func TestArgumentsAreAskedForByTheirNames(t *testing.T) {
+	root, cmd := &cobra.Command{Use: "holdfast"}, &cobra.Command{Use: "take FILE [REST]", Run: func(*cobra.Command, []string) {}}
+	root.AddCommand(cmd)
+	for _, c := range []struct {
+		cmd         *cobra.Command
+		least, most int
+		args, want  string
+	}{
+		{cmd, 1, 2, "", `"holdfast take" needs more than it was given: holdfast take FILE [REST]`},
+		{cmd, 1, 2, "a", ""},
+		{cmd, 1, 2, "a b", ""},
+		{cmd, 1, 2, "a b c", `"c" is one argument too many: holdfast take FILE [REST]`},
+		{cmd, 0, 0, "a", `"holdfast take" takes no argument "a"`},
+		{root, 0, 0, "tak", `unknown command "tak" for "holdfast" (did you mean take?)`},
+	} {
+		c.cmd.SuggestionsMinimumDistance = 2
+		err := commandline.Arguments(c.least, c.most)(c.cmd, strings.Fields(c.args))
+		if c.want == "" {
+			if err != nil {
+				t.Errorf("%q: %v", c.args, err)
+			}
+			continue
+		}
+		if !commandline.IsUsage(err) || !strings.HasPrefix(err.Error(), c.want+"\n") {
+			t.Errorf("%q: %v, want %s", c.args, err, c.want)
+		}
+	}
+}
+
+func TestAFlagThatIsRequiredIsAskedForByWhatItIs(t *testing.T) {
+	for args, want := range map[string]string{
+		"take":           "--pin is needed: `PEM` file with the key",
+		"take --pin k":   "",
+		"take --pin k x": `"holdfast take" takes no argument "x"`,
+	} {
+		root, cmd := &cobra.Command{Use: "holdfast", SilenceErrors: true, SilenceUsage: true}, &cobra.Command{
+			Use: "take", Args: commandline.Arguments(0, 0), Run: func(*cobra.Command, []string) {},
+		}
+		root.AddCommand(cmd)
+		cmd.Flags().String("pin", "", "`PEM` file with the key")
+		if err := cmd.MarkFlagRequired("pin"); err != nil {
+			t.Fatal(err)
+		}
+		commandline.Strict(root)
+		root.SetArgs(strings.Fields(args))
+		err := root.Execute()
+		if (want == "") != (err == nil) || err != nil && (!commandline.IsUsage(err) || !strings.HasPrefix(err.Error(), strings.ReplaceAll(want, "`", ""))) {
+			t.Errorf("%s: %v, want %s", args, err, want)
 		}
 	}
 }
@@ -39,15 +85,15 @@ func TestACommandThatThereIsNotIsAWrongCommandLine(t *testing.T) {
 		root, group := &cobra.Command{Use: "holdfast", SilenceErrors: true, SilenceUsage: true}, &cobra.Command{Use: "keys", Short: "Keys"}
 		group.AddCommand(&cobra.Command{Use: "rotate", Run: func(*cobra.Command, []string) { out.WriteString("rotated") }})
 		root.AddCommand(group)
-		commandline.Groups(root)
+		commandline.Strict(root)
 		root.SetOut(&out)
 		root.SetArgs(args)
 		err := root.Execute()
 		return out.String(), err
 	}
 	for _, c := range []struct{ args, want string }{
-		{"kyes rotate", `unknown command "kyes" for "holdfast": is keys meant?`},
-		{"keys rotat", `unknown command "rotat" for "holdfast keys": is rotate meant?`},
+		{"kyes rotate", `unknown command "kyes" for "holdfast" (did you mean keys?)`},
+		{"keys rotat", `unknown command "rotat" for "holdfast keys" (did you mean rotate?)`},
 		{"keys x", `unknown command "x" for "holdfast keys"` + "\n"},
 	} {
 		if _, err := run(strings.Fields(c.args)...); !commandline.IsUsage(err) || !strings.HasPrefix(err.Error(), c.want) {

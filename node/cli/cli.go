@@ -167,7 +167,7 @@ func (a *app) group(use, short string, below ...*cobra.Command) *cobra.Command {
 			}
 			for _, arg := range args {
 				if !strings.HasPrefix(arg, "-") {
-					return unknownCommand(cmd, arg)
+					return commandline.Unknown(cmd, arg)
 				}
 			}
 			if len(args) > 0 {
@@ -178,14 +178,6 @@ func (a *app) group(use, short string, below ...*cobra.Command) *cobra.Command {
 	}
 	cmd.AddCommand(below...)
 	return cmd
-}
-
-func unknownCommand(cmd *cobra.Command, name string) error {
-	hint := ""
-	if similar := cmd.SuggestionsFor(name); len(similar) > 0 {
-		hint = fmt.Sprintf(" (did you mean %s?)", strings.Join(similar, " or "))
-	}
-	return usagef(cmd, "unknown command %q for %q%s", name, cmd.CommandPath(), hint)
 }
 
 // leaf makes a command that does something and takes no arguments beside its flags.

@@ -29,9 +29,9 @@ func (a *app) checkCommand() *cobra.Command {
 
 A PATH is a folder or a file. Each file is a class, of the file's name; those that end in .yaml, .yml or .json are manifests, of which every key
 of a Secret, every TelegrafClass and every ClusterTelegrafClass is a class. With --agent, that telegraf checks the plugins and their options
-too. The exit code is 1 when a class is not good.`
+too. The exit code is 1 when a class is not good, and 3 when something could not be read or the agent not be asked.`
 	cmd.Flags().StringVar(&path, "agent", "", "`path` of a telegraf to ask")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = checking(func(cmd *cobra.Command, args []string) error {
 		verdicts, err := class.Check(cmd.Context(), class.Options{Checkers: checkerOf(path)}, args...)
 		if err != nil {
 			return err
@@ -40,9 +40,13 @@ too. The exit code is 1 when a class is not good.`
 			return fmt.Errorf("%s: there is no class", strings.Join(args, ", "))
 		}
 		bad := 0
+		var unasked error
 		for _, v := range verdicts {
 			if !v.Valid {
 				bad++
+			}
+			if path != "" && v.Reason == class.ReasonNotChecked {
+				unasked = notAsked(path, fmt.Errorf("class %s: %s", v.Key.Name, v.Message))
 			}
 			if _, err := fmt.Fprintln(a.Out, line(v)); err != nil {
 				return err
@@ -51,8 +55,8 @@ too. The exit code is 1 when a class is not good.`
 		if bad > 0 {
 			return silentError{fmt.Errorf("%d classes are not good", bad)}
 		}
-		return nil
-	}
+		return unasked
+	})
 	return cmd
 }
 

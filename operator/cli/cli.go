@@ -20,6 +20,7 @@ const (
 	ExitDone   = 0 // the command did what it was asked
 	ExitFailed = 1 // the command could not do it, or what it checked is not good
 	ExitUsage  = 2 // the command line was wrong and nothing was done
+	ExitUnread = 3 // what was to be checked could not be read, or the agent not be asked about it
 )
 
 // Options are what the caller gives the command line.
@@ -45,6 +46,7 @@ func Main(ctx context.Context, o Options, args []string) int {
 	root.SetErr(o.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(commandline.Usage)
+	commandline.Strict(root)
 	root.SetArgs(commandline.Normalise(root, args))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -54,10 +56,34 @@ func Main(ctx context.Context, o Options, args []string) int {
 	if !errors.As(err, &silent) {
 		_, _ = fmt.Fprintf(o.Err, "Error: %v\n", err)
 	}
-	if commandline.IsUsage(err) {
+	var unread unreadError
+	switch {
+	case commandline.IsUsage(err):
 		return ExitUsage
+	case errors.As(err, &unread):
+		return ExitUnread
 	}
 	return ExitFailed
+}
+
+// unreadError makes the exit code that of a check which could not be made: a pipeline must not take it for one that found nothing.
+type unreadError struct{ error }
+
+// checking makes a command of a check: what it did not say itself kept it from its work.
+func checking(check func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := check(cmd, args)
+		var found silentError
+		if err == nil || commandline.IsUsage(err) || errors.As(err, &found) {
+			return err
+		}
+		return unreadError{err}
+	}
+}
+
+// notAsked is the error of an agent that was named and could not be asked.
+func notAsked(path string, err error) error {
+	return fmt.Errorf("%w: is %s, of --agent, a telegraf?", err, path)
 }
 
 // silentError makes the exit code 1 where the command has already said all there is to say.

@@ -160,9 +160,21 @@ func TestAnAgentIsAskedAboutClassesAndPods(t *testing.T) {
 			t.Errorf("%s: the exit code is %d: %s", word, r.code, r.out)
 		}
 	}
-	r := preview(t, asking, "-f", "-", "--strict", "--agent", filepath.Join(t.TempDir(), "none"))
-	if r.code != 1 || !strings.Contains(r.out, "warning: class default: checked: syntax only") {
-		t.Errorf("without the agent, the exit code is %d: %s", r.code, r.out)
+}
+
+// A pipeline whose image lacks the agent must not be green.
+func TestAnAgentThatCannotBeAskedIsNotAGoodAnswer(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none")
+	for what, r := range map[string]result{
+		"preview": preview(t, asking, "-f", "-", "--agent", none),
+		"check":   run(t, "", "check", "--agent", none, "testdata/classes/default"),
+	} {
+		if r.code != 3 || !strings.Contains(r.err, none+", of --agent, a telegraf?") {
+			t.Errorf("%s: the exit code is %d: %s", what, r.code, r.err)
+		}
+	}
+	if r := run(t, "", "check", "--agent", none, "testdata/classes"); r.code != 1 {
+		t.Errorf("for a class that is not good, the exit code is %d: %s", r.code, r.out)
 	}
 }
 
@@ -174,13 +186,13 @@ func TestWhatCannotBePreviewedIsSaid(t *testing.T) {
 	}{
 		"name a file with pods by -f":                       {code: 2},
 		"is not understood: it is text, patch, pod or json": {args: []string{"-f", "-", "-o", "xml"}, code: 2},
-		"there is no pod and nothing that makes pods":       {in: "kind: Service\n", args: []string{"-f", "-"}, code: 1},
-		"-, document 2: ":                                   {in: "kind: Service\n---\n- [\n", args: []string{"-f", "-"}, code: 1},
-		"Deployment default/d has no pod template":          {in: "{kind: Deployment, metadata: {name: d}}", args: []string{"-f", "-"}, code: 1},
-		"no such file":                                      {args: []string{"-f", "none.yaml"}, code: 1},
-		"Pod default/: the pod has no spec":                 {in: "kind: Pod", args: []string{"-f", "-"}, code: 1},
+		"there is no pod and nothing that makes pods":       {in: "kind: Service\n", args: []string{"-f", "-"}, code: 3},
+		"-, document 2: ":                                   {in: "kind: Service\n---\n- [\n", args: []string{"-f", "-"}, code: 3},
+		"Deployment default/d has no pod template":          {in: "{kind: Deployment, metadata: {name: d}}", args: []string{"-f", "-"}, code: 3},
+		"no such file":                                      {args: []string{"-f", "none.yaml"}, code: 3},
+		"Pod default/: the pod has no spec":                 {in: "kind: Pod", args: []string{"-f", "-"}, code: 3},
 		"--telegraf-limits-cpu \"much\" is not a quantity":  {args: []string{"-f", "-", "--telegraf-limits-cpu", "much"}, code: 2},
-		"the classes: ":                                     {in: asking, args: []string{"-f", "-", "--classes", "none"}, code: 1},
+		"the classes: ":                                     {in: asking, args: []string{"-f", "-", "--classes", "none"}, code: 3},
 	} {
 		if r := preview(t, c.in, c.args...); r.code != c.code || !strings.Contains(r.err, want) {
 			t.Errorf("%q: the exit code is %d: %s; want %d: %s", c.args, r.code, r.err, c.code, want)
@@ -206,7 +218,7 @@ default: ok (syntax)
 	if r = run(t, "", "check", "testdata/classes/default"); r.code != 0 {
 		t.Errorf("for a good class the exit code is %d: %s", r.code, r.out)
 	}
-	if r = run(t, "", "check", t.TempDir()); r.code != 1 || !strings.Contains(r.err, "there is no class") {
+	if r = run(t, "", "check", t.TempDir()); r.code != 3 || !strings.Contains(r.err, "there is no class") {
 		t.Errorf("for an empty folder the exit code is %d: %s", r.code, r.err)
 	}
 	if r = run(t, "", "check"); r.code != 2 {
@@ -246,7 +258,7 @@ func TestTheFlagsOfTelegrafOperatorMeanWhatTheyMeant(t *testing.T) {
 		if !slices.Equal(got, want) || !o.LeaderElection || !o.Sidecar.Internal || !o.Sidecar.Istio || !o.Logger.Enabled(t.Context(), -4) {
 			t.Errorf("it runs with %q, want %q: %+v", got, want, o)
 		}
-		if !strings.Contains(r.err, "--require-annotations-for-secret has no effect") || !strings.Contains(r.err, "telegraf:1.22 is not pinned by digest") {
+		if !strings.Contains(r.err, "--require-annotations-for-secret has no effect") || !strings.Contains(r.err, "--telegraf-image telegraf:1.22 is not pinned by digest") {
 			t.Errorf("the log is %s", r.err)
 		}
 	}

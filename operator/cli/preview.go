@@ -42,16 +42,16 @@ func (a *app) previewCommand() *cobra.Command {
 FILE holds pods, or what makes pods (Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob), as YAML or JSON; - is the standard
 input. FOLDER holds classes: files whose names are the classes', and manifests (.yaml, .yml, .json) with Secrets of classes, TelegrafClasses and
 ClusterTelegrafClasses. For each pod it prints what becomes of every sidecar, the warnings, the files of the configuration and the patch. The exit code is 1
-when a sidecar cannot be made, and with --strict when there is a warning.`
+when a sidecar cannot be made, and with --strict when there is a warning; it is 3 when something could not be read or the agent not be asked.`
 	f := cmd.Flags()
 	f.StringArrayVarP(&p.files, "filename", "f", nil, "`file` with pods or workloads; repeatable")
 	f.StringArrayVar(&p.classes, "classes", nil, "`folder` of classes, or a file; repeatable")
 	f.StringVarP(&p.namespace, "namespace", "n", "default", "`namespace` of objects that name none")
 	f.StringVarP(&p.output, "output", "o", "text", "`text`, patch (JSON), pod (YAML) or json (everything)")
-	f.BoolVar(&p.strict, "strict", false, "exit with 1 when there is a warning")
+	f.BoolVar(&p.strict, "strict", false, "exit with 1 when there is a warning about a pod")
 	f.StringVar(&p.agent, "agent", "", "`path` of a telegraf that checks the classes and the pods' own parts")
 	p.addSidecar(f)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.preview(cmd, p) }
+	cmd.RunE = checking(func(cmd *cobra.Command, _ []string) error { return a.preview(cmd, p) })
 	return cmd
 }
 
@@ -66,9 +66,6 @@ func (a *app) preview(cmd *cobra.Command, p *preview) error {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return commandline.Usage(cmd, err)
-	}
-	for _, note := range notes {
-		_, _ = fmt.Fprintf(a.Err, "Warning: %s\n", note)
 	}
 	registry, err := class.Offline(cmd.Context(), class.Options{Checkers: checkerOf(p.agent), DefaultAgent: p.o.Sidecar.Sidecar.Agent}, p.namespace, p.classes...)
 	if err != nil {
@@ -85,6 +82,9 @@ func (a *app) preview(cmd *cobra.Command, p *preview) error {
 	}
 	if len(pods) == 0 {
 		return fmt.Errorf("%s: there is no pod and nothing that makes pods", strings.Join(p.files, ", "))
+	}
+	for _, note := range notes {
+		_, _ = fmt.Fprintf(a.Err, "Warning: %s\n", note)
 	}
 	bad := false
 	for _, pod := range pods {
@@ -114,11 +114,21 @@ func (a *app) look(ctx context.Context, p *preview, pod previewed, b *sidecar.Bu
 			continue
 		}
 		for _, c := range o.Classes {
-			if v, _ := registry.Verdict(c.Key()); v.Reason == class.ReasonNotChecked || v.Warning != "" {
+			v, _ := registry.Verdict(c.Key())
+			if p.agent != "" && v.Reason == class.ReasonNotChecked {
+				return false, notAsked(p.agent, fmt.Errorf("class %s: %s", c.Name, v.Message))
+			}
+			if v.Reason == class.ReasonNotChecked || v.Warning != "" {
 				in.Warnings = append(in.Warnings, fmt.Sprintf("class %s: %s", c.Name, strings.TrimSpace(v.Message+" "+v.Warning)))
 			}
 		}
-		if err := p.askAgent(ctx, *o); err != nil {
+		err := p.askAgent(ctx, *o)
+		var refusal *agent.Refusal
+		switch {
+		case err == nil:
+		case !errors.As(err, &refusal):
+			return false, notAsked(p.agent, err)
+		default:
 			in.Warnings = append(in.Warnings, fmt.Sprintf("sidecar %s: the agent does not take its files together: %v", o.Container, err))
 			good = false
 		}

@@ -49,7 +49,10 @@ func (a *app) runCommand(use string) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: "Give annotated pods a metrics sidecar, and keep its configuration current", Args: arguments(0, 0)}
 	cmd.Long = cmd.Short + `.
 
-It runs in a cluster; see docs/operator. The flags of telegraf-operator are taken under their old names.`
+It runs in a cluster; see docs/operator. The flags of telegraf-operator are taken under their old names.
+
+Exit codes of all commands: 1, it failed, or what it checked is not good; 2, the command line was wrong; 3, what was to be checked could not be
+read, or the agent not be asked.`
 	f.add(cmd.Flags(), a.Getenv)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o, notes, err := f.options(a.Err)
@@ -77,7 +80,7 @@ func (f *runFlags) add(fs *pflag.FlagSet, getenv func(string) string) {
 	fs.StringVar(&o.ClassesSecret, "classes-secret", "", "`Secret` of the operator's namespace whose keys are classes")
 	fs.StringSliceVar(&o.DeliveryNamespaces, "delivery-namespaces", nil, "only `namespaces` that classes are delivered to and pods get sidecars in (default: all)")
 	fs.StringVar(&f.checker, "checker", "", "what checks classes: unix:`PATH` of a checker, or the path of a telegraf; the built-in check alone without it")
-	fs.StringVar(&f.holdfastChecker, "holdfast-checker", "", "the same for classes whose agent is holdfast: `unix:PATH`, or the path of a holdfast called telegraf")
+	fs.StringVar(&f.holdfastChecker, "holdfast-checker", "", "what checks classes whose agent is holdfast: unix:`PATH` of a checker, or the path of a holdfast called telegraf")
 	fs.StringVar(&f.invalid, "on-invalid", "admit", "what to do with pods whose sidecar cannot be made: `admit or deny`")
 	fs.StringVar(&o.CertDir, "cert-dir", "", "`folder` with tls.crt and tls.key; without it the operator makes its own")
 	fs.StringVar(&o.WebhookName, "webhook-name", "holdfast-operator", "`name` of the webhook configuration")
@@ -108,13 +111,13 @@ func (f *runFlags) addSidecar(fs *pflag.FlagSet) {
 	fs.StringVar(&f.watch, "telegraf-watch-config", "notify", "how agents notice a change of their files: `notify, poll or off`; Telegraf polls unless it is off")
 	fs.BoolVar(&d.Internal, "enable-default-internal-plugin", false, "collect the agents' own metrics unless a pod says otherwise")
 	fs.BoolVar(&d.Istio, "enable-istio-injection", false, "give pods with Istio's proxy a sidecar that scrapes it")
-	fs.StringVar(&d.IstioClass, "istio-output-class", "istio", "`class` of that sidecar")
-	fs.StringVar(&d.IstioSidecar.Image, "istio-telegraf-image", "", "`image` of that sidecar (default: as --telegraf-image)")
-	fs.StringVar(&f.istioWatch, "istio-telegraf-watch-config", "", "as --telegraf-watch-config, for that sidecar")
+	fs.StringVar(&d.IstioClass, "istio-output-class", "istio", "`class` of the sidecar for Istio's proxy")
+	fs.StringVar(&d.IstioSidecar.Image, "istio-telegraf-image", "", "`image` of the sidecar for Istio's proxy (default: as --telegraf-image)")
+	fs.StringVar(&f.istioWatch, "istio-telegraf-watch-config", "", "as --telegraf-watch-config, for the sidecar of Istio's proxy")
 	defaults := map[string]string{"requests-cpu": "10m", "requests-memory": "10Mi", "limits-cpu": "200m", "limits-memory": "200Mi"}
 	for _, name := range resourceNames {
 		f.resources[name] = fs.String("telegraf-"+name, defaults[name], "the sidecars' "+strings.ReplaceAll(name, "-", " of ")+"; empty for none")
-		f.istioResources[name] = fs.String("istio-telegraf-"+name, "", "the same for Istio's sidecar (default: as the others)")
+		f.istioResources[name] = fs.String("istio-telegraf-"+name, "", strings.ReplaceAll(name, "-", " of ")+" for the sidecar of Istio's proxy (default: as --telegraf-"+name+")")
 	}
 }
 
@@ -206,9 +209,11 @@ func (f *runFlags) sidecar(fail func(string, ...any)) (notes []string) {
 	d.IstioSidecar.WatchConfig = watchWord("istio-telegraf-watch-config", f.istioWatch, "", fail)
 	d.Sidecar.Resources = requirements("telegraf-", f.resources, fail)
 	d.IstioSidecar.Resources = requirements("istio-telegraf-", f.istioResources, fail)
-	for _, image := range []string{d.Sidecar.Image, d.HoldfastImage, d.IstioSidecar.Image} {
-		if image != "" && !strings.Contains(image, "@sha256:") {
-			notes = append(notes, fmt.Sprintf("the image %s is not pinned by digest: what runs beside pods can change without anyone's doing", image))
+	for _, f := range []struct{ name, image string }{
+		{"telegraf-image", d.Sidecar.Image}, {"holdfast-image", d.HoldfastImage}, {"istio-telegraf-image", d.IstioSidecar.Image},
+	} {
+		if f.image != "" && !strings.Contains(f.image, "@sha256:") {
+			notes = append(notes, fmt.Sprintf("--%s %s is not pinned by digest: what runs beside pods can change without anyone's doing", f.name, f.image))
 		}
 	}
 	return notes
