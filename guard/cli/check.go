@@ -183,35 +183,6 @@ func unanalysed(i *inventory.Inventory, s *settings.Settings) []report.Unanalyse
 	return list
 }
 
-// mend mends what can be, and checks again.
-func (c *check) mend(ctx context.Context, s *settings.Settings, found *report.Check) (*report.Check, error) {
-	t, err := c.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	options, err := s.Inventory()
-	if err != nil {
-		return nil, errors.Join(err, t.Close())
-	}
-	i, err := inventory.Load(ctx, t, options)
-	if err != nil {
-		return nil, errors.Join(err, t.Close())
-	}
-	changes, err := rule.Mend(i, found.Findings)
-	if err = errors.Join(err, t.Close()); err != nil {
-		return nil, err
-	}
-	done, err := changes.Apply(c.folder)
-	if err != nil {
-		return nil, err
-	}
-	again, err := c.find(ctx, s)
-	if err == nil {
-		again.Fixed = done
-	}
-	return again, err
-}
-
 // write writes the report.
 func (c *check) write(found *report.Check) error {
 	if c.to != "" {

@@ -119,7 +119,9 @@ type place struct {
 	set            string
 }
 
-func placeOf(a *inventory.Application) place { return place{a.Path, a.Object.Document, a.Object.Item, a.Set} }
+func placeOf(a *inventory.Application) place {
+	return place{a.Path, a.Object.Document, a.Object.Item, a.Set}
+}
 
 func origins(apps []*inventory.Application) string {
 	var text string

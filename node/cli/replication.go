@@ -57,7 +57,7 @@ func (a *app) replicationCreate() *cobra.Command {
 	f.StringVar(&r.RemoteBucketID, "remote-bucket-id", "", "ID of remote bucket data should be replicated to")
 	f.StringVar(&r.RemoteBucketName, "remote-bucket", "", "Name of remote bucket data should be replicated to")
 	f.Int64Var(&r.MaxQueueSizeBytes, "max-queue-bytes", defaultMaxQueueBytes, "Max queue size in bytes")
-	f.Int64Var(&r.MaxAgeSeconds, "max-age", defaultMaxAgeSeconds, "Maximum age (in seconds) of data before it is dropped, or 0 for the server's default")
+	f.Int64Var(&r.MaxAgeSeconds, "max-age", defaultMaxAgeSeconds, "Age in `seconds` beyond which data leaves the queue and is sent from the store; 0 is the server's default")
 	drop.addTo(cmd)
 	required(cmd, "name", "remote-id", "local-bucket-id")
 	return cmd
@@ -130,7 +130,7 @@ func (a *app) replicationUpdate() *cobra.Command {
 	f.StringVar(&patch.RemoteBucketID, "remote-bucket-id", "", "New ID of remote bucket that data should be replicated to")
 	f.StringVar(&patch.RemoteBucketName, "remote-bucket", "", "New name of remote bucket that data should be replicated to")
 	f.Int64Var(&patch.MaxQueueSizeBytes, "max-queue-bytes", 0, "New max queue size in bytes")
-	f.Int64Var(&patch.MaxAgeSeconds, "max-age", 0, "New maximum age (in seconds) of data before it is dropped")
+	f.Int64Var(&patch.MaxAgeSeconds, "max-age", 0, "New age in `seconds` beyond which data leaves the queue and is sent from the store")
 	drop.addTo(cmd)
 	return cmd
 }
@@ -139,8 +139,8 @@ func (a *app) replicationUpdate() *cobra.Command {
 type dropFlags struct{ yes, no bool }
 
 func (d *dropFlags) addTo(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&d.yes, "drop-non-retryable-data", false, "Drop data when a non-retryable error is encountered instead of retrying")
-	cmd.Flags().BoolVar(&d.no, "no-drop-non-retryable-data", false, "Do not drop data when a non-retryable error is encountered")
+	cmd.Flags().BoolVar(&d.yes, "drop-non-retryable-data", false, "Count lines that the remote refuses for good, and do not keep them as dead letters")
+	cmd.Flags().BoolVar(&d.no, "no-drop-non-retryable-data", false, "Keep lines that the remote refuses for good as dead letters")
 }
 
 func (d *dropFlags) value(cmd *cobra.Command) (*bool, error) {

@@ -105,6 +105,14 @@ type State struct {
 	ConfigMap *ConfigMap `yaml:"config-map"`
 }
 
+// Place says where it is, as the end of a sentence.
+func (s State) Place() string {
+	if c := s.ConfigMap; c != nil {
+		return fmt.Sprintf("in the ConfigMap %s of the namespace %s", c.Name, c.Namespace)
+	}
+	return "at " + s.File
+}
+
 // ConfigMap is an object of a cluster, for several instances.
 type ConfigMap struct {
 	Namespace  string `yaml:"namespace"`
@@ -282,10 +290,13 @@ func (s *Settings) complete(dir string) {
 	if s.State.ConfigMap == nil {
 		data(&s.State.File, "state.json")
 	}
-	data(&s.Access.Rules, "rules.yaml")
+	first(&s.Access.Rules, s.DefaultRules())
 	data(&s.Access.Tokens, "tokens.json")
 	data(&s.Audit.Folder, "audit")
 }
+
+// DefaultRules is where the rules are when nothing says where.
+func (s *Settings) DefaultRules() string { return filepath.Join(s.Data, "rules.yaml") }
 
 // Rotation is the timing of the keys, with the defaults where nothing is set.
 func (s *Settings) Rotation() rotation.Timing {
