@@ -31,11 +31,15 @@ func init() { commands = append(commands, (*app).checkCommand, (*app).rulesComma
 type check struct {
 	*app
 	folder, revision string
+	base             string
 	settings         string
 	cacheFolder      string
 	output, to       string
 	failOn           string
 	allow, fix       bool
+
+	opened    tree.Tree // a revision whose settings were read
+	uncounted []string  // what the change waives or weakens that does not count
 }
 
 func (a *app) checkCommand() *cobra.Command {
@@ -58,7 +62,8 @@ not be read, or is not analysed and not allowed to be.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&c.revision, "revision", "", "check this revision of the repository, and not the folder as it is")
-	flags.StringVar(&c.settings, "settings", "", "the settings (default guard.yaml in the folder, where there is one)")
+	flags.StringVar(&c.base, "base", "", "let waivers and weaker settings count only as this revision has them, for a change does not judge itself")
+	flags.StringVar(&c.settings, "settings", "", "the settings (default guard.yaml of what is checked, where there is one)")
 	flags.StringVar(&c.cacheFolder, "cache", "", "with --revision, the folder that keeps what files have from run to run (default holdfast-guard in the user's cache folder)")
 	flags.StringVarP(&c.output, "output", "o", "text", strings.Join(report.Formats(), ", "))
 	flags.StringVar(&c.to, "to", "", "write the report to this file, and the text to the terminal")
@@ -81,9 +86,9 @@ func (c *check) run(cmd *cobra.Command) error {
 	if err := (&report.Check{}).Write(new(bytes.Buffer), c.output); err != nil {
 		return commandline.Usage(cmd, err)
 	}
-	s, err := c.read()
+	s, err := c.read(ctx)
 	if err != nil {
-		return &exitError{ExitUsage, err}
+		return c.unread(err)
 	}
 	found, err := c.find(ctx, s)
 	if err != nil {
@@ -102,15 +107,12 @@ func (c *check) run(cmd *cobra.Command) error {
 	return c.verdict(found, least)
 }
 
-func (c *check) read() (*settings.Settings, error) {
-	if c.settings != "" {
-		return settings.Read(c.settings, false)
-	}
-	return settings.Read(filepath.Join(c.folder, settings.Name), true)
-}
-
 // open opens what is checked.
 func (c *check) open(ctx context.Context) (tree.Tree, error) {
+	if t := c.opened; t != nil {
+		c.opened = nil
+		return t, nil
+	}
 	if c.revision != "" {
 		return tree.Revision(ctx, c.folder, c.revision)
 	}
@@ -146,11 +148,16 @@ func (c *check) find(ctx context.Context, s *settings.Settings) (found *report.C
 	if err != nil {
 		return nil, err
 	}
+	uncounted := c.uncounted
+	if waivers, err = c.standing(ctx, waivers, i, config); err != nil {
+		return nil, err
+	}
 	r := rule.Waive(findings, append(s.OwnWaivers(), waivers...), config, time.Now())
-	found = &report.Check{Tree: i.Name, Applications: len(i.Applications), Files: len(i.Files), Findings: r.Findings, Waived: r.Waived, Off: config.Off, Version: version.Get().Version}
+	found = &report.Check{Tree: i.Name, Applications: len(i.Applications), Files: len(i.Files), Findings: r.Findings, Waived: r.Waived, Off: config.Off, Uncounted: c.uncounted, Version: version.Get().Version}
 	for n := range i.Files {
 		found.Objects += len(i.Files[n].Objects)
 	}
+	c.uncounted = uncounted // what is mended is checked again
 	found.Unanalysed = unanalysed(i, s)
 	return found, nil
 }

@@ -37,6 +37,8 @@ type Check struct {
 	Fixed []string
 	// Off has the rules that the settings turn off, and why.
 	Off map[string]string
+	// Uncounted are the waivers and the edits of settings that a change brings itself.
+	Uncounted []string
 	// Version is the program's.
 	Version string
 }
