@@ -185,8 +185,16 @@ func (v *evaluator) ask(ctx context.Context, e *entry) {
 		return
 	}
 	var refusal *agent.Refusal
+	var unjudged *agent.Unjudged
 	c := e.text
 	switch {
+	case errors.As(err, &unjudged):
+		v.r.metrics.checked("unjudged", time.Since(start))
+		delete(v.down, which)
+		e.accept(c, true) // no later check could say more
+		e.text = nil
+		v.judge(e, Verdict{Valid: true, Reason: ReasonPartlyChecked, Message: "accepted by syntax; " + unjudged.Message, Warning: warning(c.Tables),
+			CheckedBy: CheckedBySyntax})
 	case err == nil:
 		v.r.metrics.checked("accepted", time.Since(start))
 		delete(v.down, which)
