@@ -219,7 +219,7 @@ spec:
 		{"18 no automated pruning", base().and(files{appFile: app{name: app01.name, path: path01, automated: "{selfHeal: true}"}.String()}), base().and(files{appFile: app01.String() + "---\n" + app{name: app01.name, path: path02, automated: "{selfHeal: true}"}.String()}), all(plan.Kept)},
 		{"19 the wrong document first", base(), base().and(files{appFile: wrong.String() + "---\n" + app01.String()}), all(plan.Untouched)},
 		{"20 nothing there, and allowEmpty", base(), base().and(files{"empty/README.md": "x", appFile: app{name: app01.name, path: "empty", automated: "{prune: true, allowEmpty: true}"}.String()}), all(plan.Deleted)},
-		{"20 there is no such folder", base(), base().and(files{appFile: app{name: "app01-cluster01", path: "nothing", automated: "{prune: true, allowEmpty: true}"}.String()}), all(plan.Untouched)},
+		{"20 there is no such folder", base(), base().and(files{appFile: app{name: "app01-cluster01", path: "nothing", automated: "{prune: true, allowEmpty: true}"}.String()}), all(plan.Kept)},
 		{"21 a document does not parse", base(), base().and(files{path01 + "/all.yaml": objects("app01", "") + "---\napiVersion: v1\nkind: A\nmetadata:\n name: a\n  b: c\n"}), all(plan.Untouched)},
 		{"22 app02 lives", lives, lives.and(files{appFile: app01.String() + "---\n" + wrong2.String()}), all(plan.Deleted)},
 		{"23 app02 lives, FailOnSharedResource", lives, lives.and(files{appFile: app01.String() + "---\n" + app{name: wrong2.name, path: wrong2.path, namespace: "app02", options: ", FailOnSharedResource=true"}.String()}), all(plan.Kept)},
@@ -253,6 +253,43 @@ spec:
 func TestNothingChangesWhereNothingChanged(t *testing.T) {
 	if p := plan.Between(inventoryOf(t, base()), inventoryOf(t, base()), plan.Options{}); len(p.Changes) != 0 {
 		t.Errorf("%+v", p.Changes)
+	}
+}
+
+// TestTwoDefinitionsOfAnApplicationAreNewsOnlyWhereTheChangeMadeThem has two files that no Application reads define one Application, with
+// different folders.
+func TestTwoDefinitionsOfAnApplicationAreNewsOnlyWhereTheChangeMadeThem(t *testing.T) {
+	right, wrong := app01.String(), app{name: app01.name, path: path02}.String()
+	two := base().and(files{rootFile: "", "apps/a.yaml": wrong, "apps/b.yaml": right, appFile: ""})
+	for name, c := range map[string]struct {
+		change files
+		lost   bool
+	}{
+		"nothing changes":               {nil, false},
+		"both are edited":               {files{"apps/a.yaml": "# a\n" + wrong, "apps/b.yaml": "# b\n" + right}, false},
+		"the first goes":                {files{"apps/a.yaml": ""}, false},
+		"the last goes":                 {files{"apps/b.yaml": ""}, true},
+		"the first becomes the last":    {files{"apps/a.yaml": "", "apps/c.yaml": wrong}, true},
+		"the two change their places":   {files{"apps/a.yaml": right, "apps/b.yaml": wrong}, true},
+		"a third comes after them":      {files{"apps/c.yaml": wrong}, true},
+		"the last one reads from afar":  {files{"apps/b.yaml": app{name: app01.name, path: path02 + "2"}.String()}, true},
+		"the first one reads elsewhere": {files{"apps/a.yaml": app{name: app01.name, path: path02 + "2"}.String()}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, p := fates(t, two, two.and(c.change))
+			lost := false
+			for _, change := range p.Changes {
+				for _, e := range change.Effects {
+					lost = lost || e.Fate.Lost()
+				}
+			}
+			if lost != c.lost {
+				t.Errorf("that objects are lost is %v: %+v", lost, p.Changes)
+			}
+			if c.change == nil && len(p.Changes) > 0 {
+				t.Errorf("changes are %+v", p.Changes)
+			}
+		})
 	}
 }
 

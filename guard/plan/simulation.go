@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,6 +21,8 @@ type live struct {
 type outcome struct {
 	fate Fate
 	why  string
+	// waits says what alone keeps an Application that nothing generates any more.
+	waits string
 	// base is its definition before, nil where there is none; after the one that is in force then, read from the head, nil where there is none.
 	base, after *inventory.Application
 	// frozen says why it does not sync: what it defines stays as it was.
@@ -81,14 +84,45 @@ func (s *simulation) outcome(key object.Key) *outcome {
 	case len(heads) == 0 || s.parentsFrozen(before) != "":
 		s.evolve(o, s.stays(o.base))
 	default:
-		for _, h := range heads {
-			s.evolve(o, h)
-		}
-		if len(heads) > 1 {
-			o.notes = append(o.notes, fmt.Sprintf("it is defined by more than one parent, which apply it in turn: %s", origins(heads)))
-		}
+		s.evolveAll(o, before, heads)
 	}
 	return o
+}
+
+// evolveAll computes what becomes of the objects of an Application that stays, with all definitions that are in force in turn. What two of them
+// do to one another is no news where the base has both: each then goes from what it was. Where the last one of the base is gone, all others
+// come after it.
+func (s *simulation) evolveAll(o *outcome, before, heads []*inventory.Application) {
+	last := o.base
+	was := make(map[place]*inventory.Application)
+	if slices.ContainsFunc(heads, func(h *inventory.Application) bool { return placeOf(h) == placeOf(last) }) {
+		for _, b := range before {
+			was[placeOf(b)] = b
+		}
+	}
+	for _, h := range heads {
+		o.base = cmp.Or(was[placeOf(h)], last)
+		s.evolve(o, h)
+	}
+	o.base = last
+	switch {
+	case len(heads) < 2:
+	case len(parentKeys(heads)) > 1:
+		o.notes = append(o.notes, fmt.Sprintf("it is defined by more than one parent, which apply it in turn: %s", origins(heads)))
+	default:
+		o.notes = append(o.notes, fmt.Sprintf("it is defined more than once, and the one that is applied last counts: %s", origins(heads)))
+	}
+}
+
+// place is where in a tree something is defined.
+type place struct {
+	path           string
+	document, item int
+	set            string
+}
+
+func placeOf(a *inventory.Application) place {
+	return place{a.Path, a.Object.Document, a.Object.Item, a.Set}
 }
 
 func origins(apps []*inventory.Application) string {
@@ -182,6 +216,7 @@ func (s *simulation) ownOfSet(key object.Key, before, heads []*inventory.Applica
 	case len(h.Unanalysed) > 0:
 		return Unknown, fmt.Sprintf("it is not known what the ApplicationSet %s generates: %s", b.Set, h.Unanalysed[0])
 	case h.KeepsApplications():
+		s.outcomes[key].waits = fmt.Sprintf("applicationsSync of the ApplicationSet %s is %s", b.Set, h.Spec.SyncPolicy.ApplicationsSync)
 		return Kept, fmt.Sprintf("the ApplicationSet %s does not generate it any more, and does not delete Applications", b.Set)
 	}
 	return s.remade(Deleted, heads), fmt.Sprintf("the ApplicationSet %s does not generate it any more", b.Set)
@@ -241,6 +276,9 @@ func (s *simulation) evolve(o *outcome, h *inventory.Application) {
 	}
 	if why := s.broken(h); why != "" {
 		o.frozen = "Argo CD cannot render it: " + why
+		if h.Broken == nil {
+			s.emptied(o, h, before, why)
+		}
 		s.meanwhile(o, h, before)
 		return
 	}
@@ -251,6 +289,7 @@ func (s *simulation) evolve(o *outcome, h *inventory.Application) {
 	for key, t := range p.gone {
 		fate, why := p.fate(key, t)
 		s.effect(o, s.cluster(h), t, key, fate, why)
+		s.waits(o, live{s.cluster(h), key}, why, p.waits(key, t))
 	}
 	if p.hold == Untouched && p.triggered {
 		s.applied(o, h, before, after)
@@ -293,34 +332,18 @@ func (s *simulation) hold(o *outcome, h *inventory.Application, gone, after map[
 
 // invalid says why Argo CD refuses an Application's specification.
 func (s *simulation) invalid(o *outcome, h *inventory.Application) (Fate, string) {
-	why := s.refusal(s.head, h)
+	why := s.head.refusal(h, s.options.Clusters)
 	if why == "" {
 		return Untouched, ""
 	}
 	// The two objects land one after the other: for a moment the new Application may be under the old project.
 	if old := *s.head; s.projectChanged(o, h) {
 		old.projects = s.base.projects
-		if s.refusal(&old, h) == "" {
+		if old.refusal(h, s.options.Clusters) == "" {
 			return AtRisk, "for a moment Argo CD may sync it under the project as it was; then: " + why
 		}
 	}
 	return Kept, why
-}
-
-func (s *simulation) refusal(side *side, h *inventory.Application) string {
-	p := side.project(h.Application)
-	if p == nil {
-		return ""
-	}
-	if d := side.destination(h.Application, s.options.Clusters); !p.PermitsDestination(d) {
-		return fmt.Sprintf("its project %s does not permit the destination %s, namespace %q", p.Metadata.Name, s.cluster(h), d.Namespace)
-	}
-	for _, source := range h.Spec.AllSources() {
-		if !p.PermitsSource(source.RepoURL) {
-			return fmt.Sprintf("its project %s does not permit the repository %s", p.Metadata.Name, source.RepoURL)
-		}
-	}
-	return ""
 }
 
 // projectChanged says whether an Application's project is not what it was.

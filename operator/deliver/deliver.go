@@ -7,6 +7,9 @@
 // label, which follows what was delivered, so one query tells which pods have the newest text. Labels and annotations are written
 // through the pod's status: the right to do that does not include changing what a pod runs.
 //
+// Labels say which classes a pod has, and whoever creates a pod chooses its labels. So texts go only to namespaces in scope, which are
+// those where the webhook may have written the labels; see package scope.
+//
 // The objects belong to the resource definition of ClusterTelegrafClass. They outlive the operator, whose absence must not take a
 // running sidecar's outputs away, and go when the definition goes. A class that no pod of a namespace has any more is taken out of its
 // object after Grace.
@@ -16,6 +19,7 @@
 package deliver
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"time"
@@ -55,6 +59,14 @@ type Classes interface {
 	Report(namespace string, counts map[string]Count)
 }
 
+// Scope is the rule for which namespaces may have which classes.
+type Scope interface {
+	// Holds says whether a namespace may have any class.
+	Holds(ctx context.Context, namespace string) (bool, error)
+	// Grants says whether a namespace may have a class although it does not hold.
+	Grants(namespace, class string) bool
+}
+
 // Count is how many pods have a class.
 type Count struct{ Pods, Current int }
 
@@ -71,6 +83,8 @@ type Controller struct {
 	// Live reads from the API server.
 	Live    client.Reader
 	Classes Classes
+	// Scope is asked before anything is written to a namespace.
+	Scope Scope
 	// Builder writes configurations anew when annotations were edited.
 	Builder *sidecar.Builder
 	// Checker says whether Telegraf accepts a pod's raw inputs; nil when there is none to ask.

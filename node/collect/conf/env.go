@@ -15,7 +15,10 @@ type Lookup func(name string) (value string, set bool)
 
 // expand replaces `$NAME`, `${NAME}`, `${NAME:-default}` and their kin in s, as Telegraf does in the strict mode: what is
 // not set, or is no valid reference, stays as written, and `$$` is a `$`.
-func (l Lookup) expand(s string) (string, error) {
+func (l Lookup) expand(s string) (string, error) { return l.expandAnd(s, func(string) {}) }
+
+// expandAnd is expand that tells of each reference to a variable that is not set.
+func (l Lookup) expandAnd(s string, unset func(reference string)) (string, error) {
 	if !strings.Contains(s, "$") {
 		return s, nil
 	}
@@ -25,6 +28,7 @@ func (l Lookup) expand(s string) (string, error) {
 		case err != nil && strings.HasPrefix(err.Error(), "Invalid template:"):
 			return text, nil
 		case err == nil && !applied:
+			unset(text)
 			return text, nil
 		}
 		return value, err

@@ -16,8 +16,9 @@ type statement struct {
 	key   string // of a key and value, without quotes
 	value int    // where the value begins
 
-	bare []span // references to the environment outside of strings
-	refs []span // strings, quotes included, that consist of one reference
+	bare  []span // references to the environment outside of strings
+	texts []span // strings of the value, quotes included
+	refs  []span // strings, quotes included, that consist of one reference
 }
 
 type span struct{ begin, end int }
@@ -151,6 +152,9 @@ func (s *scanner) scanKeyValue(st *statement) {
 			from := s.pos
 			quotes := s.skipString()
 			st.end = s.pos
+			if value {
+				st.texts = append(st.texts, span{from, s.pos})
+			}
 			if value && s.pos-from >= 2*quotes && isReference(s.text[from+quotes:s.pos-quotes]) {
 				st.refs = append(st.refs, span{from, s.pos})
 			}

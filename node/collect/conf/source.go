@@ -32,7 +32,7 @@ const Own = "holdfast.toml"
 var urlPattern = regexp.MustCompile(`^\w+://`)
 
 // Read reads and parses all sources. It returns the tables of all files in load order. Warnings, such as a URL that was
-// answered from the copy kept of it, are for the log.
+// answered from the copy kept of it or a reference to a variable that is not set, are for the log.
 func Read(ctx context.Context, s Sources) (tables []*Table, warnings []string, err error) {
 	names := slices.Clone(s.Files)
 	for _, dir := range s.Directories {
@@ -53,6 +53,9 @@ func Read(ctx context.Context, s Sources) (tables []*Table, warnings []string, e
 		parsed, err := Parse(shown, text, s.Parse)
 		if err != nil {
 			return nil, nil, err
+		}
+		for _, t := range parsed {
+			warnings = append(warnings, t.unset()...)
 		}
 		tables = append(tables, parsed...)
 	}

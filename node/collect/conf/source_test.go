@@ -52,6 +52,26 @@ func TestDirectoriesAreWalkedAfterTheFilesInLexicalOrder(t *testing.T) {
 	}
 }
 
+func TestAReferenceToAVariableThatIsNotSetIsTold(t *testing.T) {
+	file := write(t, filepath.Join(t.TempDir(), "b.toml"), `[[remote]]
+  name = "central" # not $THIS
+  url = "http://$HOST:8086"
+  token = "$CENTRAL_TOKEN"
+[[inputs.exec]]
+  commands = ["echo $$HOME", # nor "$THIS"
+    "awk '{print $1}'", "run ${SITE} ${PIER:-1}"]
+`)
+	_, warnings, err := Read(context.Background(), Sources{Files: []string{file}, Parse: ParseOptions{Env: lookup("HOST", "h")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rest = ", which is not set: it is taken as it is written ($$ stands for a $ that is meant)"
+	want := file + ":4: remote.token names the variable CENTRAL_TOKEN" + rest + "\n" + file + ":6: inputs.exec.commands names the variable SITE" + rest
+	if got := strings.Join(warnings, "\n"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestTheTokenGoesToNamedHostsOnly(t *testing.T) {
 	var seen string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -204,6 +204,19 @@ func (t *Table) ConvertReferences(line int) bool {
 	return changed
 }
 
+// unset tells of the table's references to variables that are not set. Such a reference is left as it is written, as Telegraf leaves it.
+func (t *Table) unset() (warnings []string) {
+	for _, st := range scan(t.text) {
+		for _, text := range st.texts {
+			_, _ = t.env.expandAnd(string(t.text[text.begin:text.end]), func(reference string) { // Parse has returned the error
+				warnings = append(warnings, fmt.Sprintf("%s:%d: %s.%s names the variable %s, which is not set: it is taken as it is written ($$ stands for a $ that is meant)",
+					t.File, st.line, t.Name(), st.key, strings.Trim(reference, "${}")))
+			})
+		}
+	}
+	return warnings
+}
+
 // tree parses the table and returns its node, references replaced.
 func (t *Table) tree() (*ast.Table, error) {
 	root, err := toml.Parse(t.text)
