@@ -117,7 +117,8 @@ func (v *evaluator) observe(key Key, raw Raw) {
 		v.judge(e, Verdict{Reason: ReasonSyntaxError, Message: err.Error(), CheckedBy: CheckedBySyntax})
 		return
 	}
-	c := &Class{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, Text: v.once(raw.Text, hash), Hash: hash, Tables: tables, Sidecar: raw.Sidecar, Source: raw.Source}
+	c := &Class{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, Text: v.once(raw.Text, hash), Hash: hash, Tables: tables,
+		Sidecar: raw.Sidecar, Source: raw.Source, Since: v.r.o.Now()}
 	if v.checker(c) == nil {
 		e.accept(c, true)
 		v.judge(e, Verdict{Valid: true, Reason: ReasonAccepted, Warning: warning(tables), CheckedBy: CheckedBySyntax})
