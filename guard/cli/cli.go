@@ -66,7 +66,7 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(commandline.Usage)
+	root.SetFlagErrorFunc(commandline.Flag)
 	commandline.Strict(root)
 	return root
 }

@@ -95,7 +95,7 @@ func TestAnOrganizationToDeleteIsNotTakenFromTheEnvironment(t *testing.T) {
 func TestAFlagThatHoldsNoIDIsNamed(t *testing.T) {
 	s := at(t, play(t))
 	for args, want := range map[string]string{
-		"replication create -n up --remote-bucket b --remote-id 12 --local-bucket-id zz":                    `--remote-id "12"`,
+		"replication create -n up --remote-bucket b --remote-id 12 --local-bucket-id zz":                     `--remote-id "12"`,
 		"replication create -n up --remote-bucket b --remote-id " + remoteID + " --local-bucket-id telegraf": `--local-bucket-id "telegraf"`,
 		"replication update -i " + replID + " --remote-bucket-id x":                                          `--remote-bucket-id "x"`,
 	} {

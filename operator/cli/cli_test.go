@@ -319,7 +319,7 @@ func TestABadFlagIsNamed(t *testing.T) {
 		"--log-format=x":                    `--log-format "x" is not understood: it is text or json`,
 		"--namespace=":                      "--namespace is needed outside of a cluster",
 		"--telegraf-imge=x":                 "unknown flag: --telegraf-imge",
-		"--recheck-evictions=x":             `invalid argument "x" for "--recheck-evictions"`,
+		"--recheck-evictions=x":             `--recheck-evictions "x" is not understood: it is a whole number`,
 		"frobnicate":                        "frobnicate",
 	} {
 		r := run(t, "", "--namespace", "x", arg)

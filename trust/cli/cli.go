@@ -3,13 +3,11 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"k8s.io/klog/v2"
 
 	"github.com/holdfast-telemetry/holdfast/internal/commandline"
@@ -49,7 +47,7 @@ func Main(ctx context.Context, o Options, args []string) int {
 	root.SetOut(o.Out)
 	root.SetErr(o.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return commandline.Usage(cmd, plainly(err)) })
+	root.SetFlagErrorFunc(commandline.Flag)
 	commandline.Strict(root)
 	root.SetArgs(commandline.Normalise(root, args))
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // what the library says beside its errors
@@ -59,19 +57,6 @@ func Main(ctx context.Context, o Options, args []string) int {
 	}
 	_, _ = fmt.Fprintf(o.Err, "Error: %v\n", err)
 	return exitCode(err)
-}
-
-// plainly says what a flag may be, where the library says why Go does not read it.
-func plainly(err error) error {
-	var wrong *pflag.InvalidValueError
-	if !errors.As(err, &wrong) {
-		return err
-	}
-	allowed := map[string]string{"duration": "a time such as 90s or 1h30m", "int64": "a number", "bool": "true or false"}[wrong.GetFlag().Value.Type()]
-	if allowed == "" {
-		return err
-	}
-	return fmt.Errorf("--%s %q is not understood: it is %s", wrong.GetFlag().Name, wrong.GetValue(), allowed)
 }
 
 // arguments checks the number of arguments.
