@@ -96,7 +96,7 @@ func TestGeneratedApplicationsHaveTheFinalizerUnlessTheSetPreserves(t *testing.T
 }
 
 func TestAPatchTakesNoFinalizerAway(t *testing.T) {
-	_, made, err := generate(t, "  generators: [{list: {elements: [{app: a}]}}]\n  template: {metadata: {name: '{{app}}', finalizers: ["+Finalizer+"]}, spec: {}}\n"+
+	_, made, err := generate(t, "  generators: [{list: {elements: [{app: a}]}}]\n  template: {metadata: {name: '{{app}}', finalizers: ["+argo.Finalizer+"]}, spec: {}}\n"+
 		"  templatePatch: 'metadata: {finalizers: [other]}'\n  syncPolicy: {preserveResourcesOnDeletion: true}\n", nil)
 	if err != nil {
 		t.Fatal(err)
