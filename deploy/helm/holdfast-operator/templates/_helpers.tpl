@@ -131,3 +131,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- toJson $all }}
 {{- end }}
+
+{{/* The names of the webhook configurations, as JSON. The second is for Istio, and has to sort after "istio". */}}
+{{- define "holdfast-operator.webhooks" -}}
+{{- $name := include "holdfast-operator.fullname" . }}
+{{- $all := list $name }}
+{{- if .Values.istio.enabled }}
+{{- $all = append $all (printf "mesh.%s" $name) }}
+{{- end }}
+{{- toJson $all }}
+{{- end }}
+
+{{/* The condition in CEL that a pod has an annotation of ours. */}}
+{{- define "holdfast-operator.annotated" -}}
+has(object.metadata.annotations) && object.metadata.annotations.exists(k,
+k.startsWith('telegraf.influxdata.com/') || k.startsWith('holdfast.dev/') || k.contains('.holdfast.dev/'))
+{{- end }}
