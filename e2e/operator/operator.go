@@ -145,6 +145,9 @@ func without(args []string) (kept []string) {
 		switch name {
 		case "--checker", "--webhook-addr", "--metrics-addr", "--probe-addr":
 		default:
+			if strings.HasPrefix(arg, "--holdfast-checker=unix:/checker/") {
+				continue
+			}
 			kept = append(kept, arg)
 		}
 	}

@@ -120,7 +120,12 @@ func (v *evaluator) observe(key Key, raw Raw) {
 	c := &Class{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, Text: v.once(raw.Text, hash), Hash: hash, Tables: tables, Sidecar: raw.Sidecar, Source: raw.Source}
 	if v.checker(c) == nil {
 		e.accept(c, true)
-		v.judge(e, Verdict{Valid: true, Reason: ReasonAccepted, Warning: warning(tables), CheckedBy: CheckedBySyntax})
+		verdict := Verdict{Valid: true, Reason: ReasonAccepted, Warning: warning(tables), CheckedBy: CheckedBySyntax}
+		if len(v.r.o.Checkers) > 0 { // where agents are asked, one that cannot be is no silent yes
+			verdict.Reason = ReasonNotChecked
+			verdict.Message = fmt.Sprintf("checked: syntax only: the operator has no checker of the agent %s", agentOf(c, v.r.o.DefaultAgent))
+		}
+		v.judge(e, verdict)
 		return
 	}
 	e.text = c

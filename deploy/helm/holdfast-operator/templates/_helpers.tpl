@@ -147,3 +147,24 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 has(object.metadata.annotations) && object.metadata.annotations.exists(k,
 k.startsWith('telegraf.influxdata.com/') || k.startsWith('holdfast.dev/') || k.contains('.holdfast.dev/'))
 {{- end }}
+
+{{/* A container that asks the sidecars' own agent whether a class is right. It has no token, and what it is asked about stays in memory. */}}
+{{- define "holdfast-operator.checker" }}
+        - name: {{ .name }}
+          image: {{ .image }}
+          imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+          command: [/checker/holdfast-operator]
+          args: [checker, --socket, /checker/{{ .socket }}, --agent, {{ .agent }}]
+          env:
+            - name: HOME
+              value: /tmp
+          securityContext:
+            {{- toYaml .root.Values.securityContext | nindent 12 }}
+          resources:
+            {{- toYaml .root.Values.checker.resources | nindent 12 }}
+          volumeMounts:
+            - name: checker
+              mountPath: /checker
+            - name: tmp
+              mountPath: /tmp
+{{- end }}
