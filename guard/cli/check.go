@@ -57,7 +57,7 @@ not be read, or is not analysed and not allowed to be.`,
 			if len(args) == 1 {
 				c.folder = args[0]
 			}
-			return c.run(cmd.Context())
+			return c.run(cmd)
 		},
 	}
 	flags := cmd.Flags()
@@ -73,17 +73,18 @@ not be read, or is not analysed and not allowed to be.`,
 	return cmd
 }
 
-func (c *check) run(ctx context.Context) error {
+func (c *check) run(cmd *cobra.Command) error {
+	ctx := cmd.Context()
 	debug.SetGCPercent(40) // 100,000 objects live until the end: half as much again would be garbage
 	var least finding.Severity
 	if err := least.UnmarshalText([]byte(c.failOn)); err != nil {
-		return commandline.Usage(checkUsage, fmt.Errorf("--fail-on: %w", err))
+		return commandline.Usage(cmd, fmt.Errorf("--fail-on %q is not understood: it is error, warning or info", c.failOn))
 	}
 	if c.fix && c.revision != "" {
-		return commandline.Usage(checkUsage, errors.New("--fix writes to the folder, and --revision is none"))
+		return commandline.Usage(cmd, errors.New("--fix writes to the folder, and --revision is none"))
 	}
 	if err := (&report.Check{}).Write(new(bytes.Buffer), c.output); err != nil {
-		return commandline.Usage(checkUsage, fmt.Errorf("--output: %w", err))
+		return commandline.Usage(cmd, err)
 	}
 	s, err := c.read(ctx)
 	if err != nil {
@@ -105,9 +106,6 @@ func (c *check) run(ctx context.Context) error {
 	}
 	return c.verdict(found, least)
 }
-
-// checkUsage is what usage errors name.
-var checkUsage = &cobra.Command{Use: "holdfast-guard check"}
 
 // open opens what is checked.
 func (c *check) open(ctx context.Context) (tree.Tree, error) {
@@ -229,7 +227,7 @@ func (a *app) rulesCommand() *cobra.Command {
 			case len(args) == 0:
 				a.printf("%s  %-7s  %s\n", r.ID, r.Severity, r.Name)
 			case strings.EqualFold(args[0], r.ID) || args[0] == r.Name:
-				a.printf("%s", r.Document())
+				a.printf("%s", r.Text())
 				return nil
 			}
 		}
@@ -238,7 +236,7 @@ func (a *app) rulesCommand() *cobra.Command {
 			case len(args) == 0:
 				a.printf("%s  %-7s  %s\n", r.ID, r.Severity, r.Name)
 			case strings.EqualFold(args[0], r.ID) || args[0] == r.Name:
-				a.printf("%s %s (%s, of changes)\n\n%s\n\nTo go on: %s.\n", r.ID, r.Name, r.Severity, r.Rationale, r.Fix)
+				a.printf("%s %s (%s, of changes)\n\nWhy: %s\n\nTo go on: %s.\n", r.ID, r.Name, r.Severity, r.Rationale, r.Fix)
 				return nil
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/holdfast-telemetry/holdfast/guard/finding"
 )
@@ -59,7 +60,8 @@ func Formats() []string { return slices.Sorted(maps.Keys(formats)) }
 func (c *Check) Write(w io.Writer, format string) error {
 	write, ok := formats[format]
 	if !ok {
-		return fmt.Errorf("there is no format %q: %v are", format, Formats())
+		names := Formats()
+		return fmt.Errorf("-o %q is not understood: it is %s or %s", format, strings.Join(names[:len(names)-1], ", "), names[len(names)-1])
 	}
 	return write(c, w)
 }
