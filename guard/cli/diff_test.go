@@ -165,3 +165,21 @@ func TestMergeBaseIsForThreeDots(t *testing.T) {
 		}
 	}
 }
+
+func TestAPathThroughALinkIsFollowed(t *testing.T) {
+	r := newRepo(t)
+	r.commit(map[string]string{"guard.yaml": "conventions: []\n", appFile: app01("env/current/yml", ""), "env/current": "-> v1", "env/v1/yml/etcd.yaml": statefulSet("etcd"),
+		"env/v1/yml/cm.yaml": configMap("conf"), "env/v2/yml/cm.yaml": configMap("conf")})
+	if code, said := r.checked(); strings.Contains(said, "HG013") || strings.Contains(said, "HG014") && strings.Contains(said, "env/v1") {
+		t.Errorf("check ends with %d:\n%s", code, said)
+	}
+	r.commit(map[string]string{"env/v1/yml/etcd.yaml": ""})
+	if code, said := r.diff("HEAD~1..HEAD"); code != ExitFailed || !strings.Contains(said, "influx/etcd") {
+		t.Errorf("a StatefulSet leaves, and it ends with %d:\n%s", code, said)
+	}
+	r.git("reset", "-q", "--hard", "HEAD~1")
+	r.commit(map[string]string{"env/current": "-> v2"})
+	if code, said := r.diff("HEAD~1..HEAD"); code != ExitFailed || !strings.Contains(said, "influx/etcd") || !strings.Contains(said, "HG102") {
+		t.Errorf("the link leads elsewhere, and it ends with %d:\n%s", code, said)
+	}
+}

@@ -20,7 +20,7 @@ type revision struct {
 	name       string // for messages
 	tree       string // git's name of the tree, or of the commit that has it
 	files      []File
-	linked     []string
+	linked     map[string]string
 
 	mu     sync.Mutex // of the process, which answers one question after the other
 	cmd    *exec.Cmd
@@ -161,7 +161,7 @@ func (t *revision) start(ctx context.Context) error {
 }
 
 // LinkedFolders implements Linked.
-func (t *revision) LinkedFolders() []string { return t.linked }
+func (t *revision) LinkedFolders() map[string]string { return t.linked }
 
 func (t *revision) Name() string  { return t.name }
 func (t *revision) Files() []File { return t.files }
