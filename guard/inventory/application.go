@@ -153,7 +153,11 @@ func (i *Inventory) source(ctx context.Context, a *Application, n int, s *argo.S
 		a.fail(err)
 		return
 	}
-	switch tool := argo.ToolOf(&overridden, i.tree.Files()); tool {
+	tool := argo.ToolOf(&overridden, i.tree.Files())
+	if tool != "" {
+		i.opaque(a, &overridden, tool)
+	}
+	switch tool {
 	case "":
 	case argo.DirectoryTool:
 		i.directory(ctx, a, n, &overridden)
@@ -192,6 +196,9 @@ func (i *Inventory) directory(ctx context.Context, a *Application, source int, s
 			i.jsonnet(ctx, a, source, s, f.Path)
 		case file == nil || file.Skipped:
 		case file.Bad != nil:
+			if file.Bad.Message == pointed {
+				a.Unanalysed = append(a.Unanalysed, f.Path+": "+pointed)
+			}
 			if file.Bad.Manifest {
 				a.Broken = fmt.Errorf("%s: %w", f.Path, file.Bad)
 			}

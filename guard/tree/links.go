@@ -45,3 +45,11 @@ func Resolve(t Tree, folder string) string {
 	}
 	return folder
 }
+
+// Submodules are the submodules of a tree, which are not entered: their paths and commits.
+func Submodules(t Tree) []File {
+	if r, ok := t.(*revision); ok {
+		return r.submodules
+	}
+	return nil // those of a folder are folders as others
+}

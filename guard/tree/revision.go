@@ -22,6 +22,8 @@ type revision struct {
 	files      []File
 	linked     map[string]string
 
+	submodules []File
+
 	mu     sync.Mutex // of the process, which answers one question after the other
 	cmd    *exec.Cmd
 	in     io.WriteCloser
@@ -114,6 +116,9 @@ func (t *revision) list(out []byte) (linked []File, err error) {
 		fields := strings.Fields(about) // mode, type, hash
 		if !found || len(fields) != 3 {
 			return nil, fmt.Errorf("git ls-tree printed %q, which is not understood", entry)
+		}
+		if fields[1] == "commit" {
+			t.submodules = append(t.submodules, File{Path: path, Hash: fields[2], Target: path})
 		}
 		if fields[1] != "blob" {
 			continue
