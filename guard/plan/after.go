@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
@@ -26,6 +27,7 @@ func (s *simulation) namespaces() {
 		if o.base != nil && !s.readsClaims(o, s.cluster(o.base)) {
 			s.claims(o, gone)
 		}
+		s.scaled(o)
 	}
 	s.beside()
 }
@@ -107,6 +109,43 @@ func claimsOf(set *object.Object) []string {
 		}
 	}
 	return names
+}
+
+// scaled adds what becomes of the claims of a StatefulSet that gets fewer replicas, and is to delete claims then.
+func (s *simulation) scaled(o *outcome) {
+	if o.base == nil || o.after == nil || unchanged(o.base, o.after) {
+		return
+	}
+	cluster, after := s.cluster(o.base), o.after.Standing()
+	for key, t := range o.base.Standing() {
+		is, ok := after[key]
+		if !ok || t.Object.Body == nil || o.effects[live{cluster, key}].Fate.Lost() ||
+			field(is.Object.Body, "spec", "persistentVolumeClaimRetentionPolicy", "whenScaled") != "Delete" || field(is.Object.Body, "spec", "replicas") == nil {
+			continue
+		}
+		stay := claimsOf(is.Object)
+		for _, name := range claimsOf(t.Object) {
+			claim := object.Key{Kind: "PersistentVolumeClaim", Namespace: key.Namespace, Name: name}
+			if slices.Contains(stay, name) || s.readsClaims(o, cluster) && s.alive.at[live{cluster, claim}] == nil {
+				continue
+			}
+			s.unscaled(o, live{cluster, claim}, t, key.Name)
+		}
+	}
+}
+
+// unscaled notes what becomes of one of those claims.
+func (s *simulation) unscaled(o *outcome, claim live, t inventory.Target, set string) {
+	fate, waits := Deleted, ""
+	why := fmt.Sprintf("the StatefulSet %s gets fewer replicas, and deletes the claims of those that go (whenScaled)", set)
+	if o.frozen != "" || !o.after.Spec.SyncPolicy.Syncs() {
+		fate, waits = Kept, "its Application is not synced"
+	}
+	s.effect(o, claim.cluster, t, claim.key, fate, why)
+	s.waits(o, claim, why, waits)
+	e := o.effects[claim]
+	e.Implied = true
+	o.effects[claim] = e
 }
 
 // wanted finds the objects that are deleted, or lose their Application, and that an Application, the same or another, has in the head.

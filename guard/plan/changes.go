@@ -105,6 +105,7 @@ func (s *simulation) repointed(a, b *inventory.Application) []string {
 	for _, f := range []struct{ name, from, to string }{
 		{"path", paths(a), paths(b)},
 		{"repository", repositories(a), repositories(b)},
+		{"revision", s.revision(a, a), s.revision(a, b)},
 		{"cluster", s.cluster(a), s.cluster(b)},
 		{"namespace", a.Spec.Destination.Namespace, b.Spec.Destination.Namespace},
 		{"project", cmp.Or(a.Spec.Project, "default"), cmp.Or(b.Spec.Project, "default")},

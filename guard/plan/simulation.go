@@ -263,11 +263,12 @@ func missing(before, after map[object.Key]inventory.Target) map[object.Key]inven
 
 // evolve computes what becomes of the objects of an Application that stays, with the definition h.
 func (s *simulation) evolve(o *outcome, h *inventory.Application) {
+	h = s.revised(o.base, h)
 	o.after = h
 	if unchanged(o.base, h) {
 		return
 	}
-	before, after := o.base.Standing(), h.Standing()
+	before, after := s.reached(o), h.Standing()
 	if from, to := s.cluster(o.base), s.cluster(h); from != to {
 		for key, t := range before {
 			s.effect(o, from, t, key, Orphaned, fmt.Sprintf("its Application deploys to %s now, and forgets what it has in %s", to, from))
@@ -293,7 +294,9 @@ func (s *simulation) evolve(o *outcome, h *inventory.Application) {
 	}
 	if p.hold == Untouched && p.triggered {
 		s.applied(o, h, before, after)
+		s.owned(o, h, before, after)
 	}
+	s.operated(o, h, before)
 	s.meanwhile(o, h, before)
 }
 

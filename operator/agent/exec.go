@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// Exec is a Checker that runs the agent's program: `PATH config check --strict-env-handling --config FILE …`, which reads as a start does. Initializing plugins is work that the text
+// Exec is a Checker that runs the agent's program: `PATH config check --strict-env-handling --config FILE …`, which reads as a start
+// does. Initializing plugins is work that the text
 // chooses, so the program gets a private folder that is removed afterwards, no environment but what is said here, a process group that
 // is killed at the time limit, and no more memory for its output than maxOutput.
 type Exec struct {

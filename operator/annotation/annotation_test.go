@@ -210,6 +210,16 @@ func TestPortsAreOneListInOrder(t *testing.T) {
 	}
 }
 
+// Telegraf reads a number of seconds and days in its own options, and not in an input's interval.
+func TestAnIntervalIsWrittenSoThatEveryOptionTakesIt(t *testing.T) {
+	for text, want := range map[string]string{"5": "5s", "0.5": "500ms", "1d": "24h0m0s", "1.5d2h": "38h0m0s", "90s": "90s", " 1m30s ": "1m30s"} {
+		r := annotation.Parse(map[string]string{holdfast + "port": "1", holdfast + "interval": text})
+		if got := r.Sidecars[0].Interval; got != want {
+			t.Errorf("%q is written %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestWithoutAPortNothingIsScraped(t *testing.T) {
 	r := annotation.Parse(map[string]string{holdfast + "path": "/m", holdfast + "scheme": "ftp", holdfast + "interval": "1m", holdfast + "inputs": "[[inputs.cpu]]"})
 	want := []string{holdfast + "path: is not heeded without a port", holdfast + "scheme: is not heeded without a port"}

@@ -59,7 +59,8 @@ type ages struct {
 }
 
 var ageOf = prometheus.NewDesc("holdfast_operator_config_age_seconds",
-	"Time since this replica first saw the text of a class that is in use, by kind, namespace (of a TelegrafClass) and name.", []string{"kind", "namespace", "name"}, nil)
+	"Time since this replica first saw the text of a class that is in use, by kind, namespace (of a TelegrafClass) and name.",
+	[]string{"kind", "namespace", "name"}, nil)
 
 // Describe is the collector's.
 func (a *ages) Describe(out chan<- *prometheus.Desc) { out <- ageOf }
