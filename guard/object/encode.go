@@ -9,7 +9,7 @@ import (
 )
 
 // Encoding is the version of what AppendFile writes and of what Read finds: a cache of another one is of no use.
-const Encoding = 3
+const Encoding = 4
 
 // AppendFile appends a file in the form that DecodeFile reads.
 //

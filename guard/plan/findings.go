@@ -2,12 +2,10 @@ package plan
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
 
-	"github.com/holdfast-telemetry/holdfast/guard/argo"
 	"github.com/holdfast-telemetry/holdfast/guard/finding"
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
@@ -27,7 +25,7 @@ var Rules = []Rule{
 	{"HG101", "stateful-removed", finding.Error, "What held state is gone with it, or has to be brought back by hand.", "keep the object, or have its deletion approved outside the change"},
 	{"HG102", "app-repointed", finding.Error, "An Application that reads from elsewhere deletes what is not there.", "make a new Application, and move step by step with pruning off"},
 	{"HG103", "app-removed", finding.Error, "An Application that leaves git, or gets another name, takes its objects with it.", "take the finalizer off and sync first, so that its objects stay"},
-	{"HG104", "protection-removed", finding.Error, "The next change could delete what this one leaves open; and a protection that comes with a deletion is too late.", "have it approved outside the change"},
+	{"HG104", "protection-removed", finding.Error, "The next change could delete what this one leaves open; a protection that comes with a deletion is too late, and an approval in git asks nobody.", "have it approved outside the change"},
 	{"HG105", "handover", finding.Error, "Of two steps that have no order, the one that deletes may come first: when an object moves between Applications, or files together with the path that reads them.", "make it two changes, the second when the first is synced: the object is first in both places, and then in one"},
 	{"HG106", "identity-change", finding.Error, "The API server refuses to change these fields, so that the object has to be deleted and made again.", "write a migration plan"},
 	{"HG107", "scale-to-zero", finding.Warning, "Nothing runs any more, and what held state may not come back by itself.", "have it approved"},
@@ -200,38 +198,5 @@ func (j *judge) count() {
 	}
 	for _, u := range unanalysed(j.base, j.head) {
 		j.add("HG110", finding.Place{Path: u.at.Path, Line: u.at.Object.Line}, u.key, u.key.Name, "the deletions of %s are not known: %s", u.key.Name, u.why)
-	}
-}
-
-// protections judges objects that stay, and have less protection than before.
-func (j *judge) protections() {
-	for _, key := range sortedKeys(j.base.applications) {
-		before, after := j.base.applications[key], j.head.applications[key]
-		if len(after) == 0 || unchanged(before[len(before)-1], after[len(after)-1]) {
-			continue
-		}
-		was, is := before[len(before)-1].Standing(), after[len(after)-1].Standing()
-		for _, k := range slices.SortedFunc(maps.Keys(was), object.Key.Compare) {
-			if t, ok := is[k]; ok && was[k].Object != t.Object {
-				j.protection(key.Name, k, was[k].Object, t)
-			}
-		}
-	}
-}
-
-func (j *judge) protection(application string, key object.Key, was *object.Object, is inventory.Target) {
-	at := finding.Place{Path: is.Path, Line: is.Object.Line}
-	for _, p := range []struct {
-		name string
-		of   func(map[string]string) argo.Protection
-	}{{"pruned", argo.PruneProtection}, {"deleted with its Application", argo.DeleteProtection}} {
-		if p.of(was.Annotations) > p.of(is.Object.Annotations) {
-			j.add("HG104", at, key, application, "%s loses what keeps it from being %s", key, p.name)
-		}
-	}
-	for _, f := range [][]string{{"reclaimPolicy"}, {"spec", "persistentVolumeReclaimPolicy"}, {"spec", "persistentVolumeClaimRetentionPolicy", "whenDeleted"}} {
-		if from, to := field(was.Body, f...), field(is.Object.Body, f...); from == "Retain" && to != "Retain" {
-			j.add("HG104", at, key, application, "%s does not retain volumes any more (%s)", key, strings.Join(f, "."))
-		}
 	}
 }
