@@ -149,6 +149,11 @@ func init() {
 		changed{"a file is none", nil, texts{moreFile: bad}, "app01-cluster01 cannot be rendered any more"},
 		changed{"such a file goes", texts{moreFile: bad}, texts{moreFile: ""}, moreFile + ", which is gone"},
 		changed{"such a file is mended", texts{moreFile: bad}, texts{moreFile: configMap("a")}, ""},
+		changed{"the folder goes", nil, texts{etcdFile: "", confFile: ""}, "there is no folder " + appPath},
+		changed{"the path is of a folder that is not there", nil, texts{appFile: app01("env/cluster01/ap01/yml", "")}, "there is no folder env/cluster01/ap01/yml"},
+		changed{"a new Application has no folder yet", nil, texts{"env/cluster01/argocd/yml/app02.yaml": app02}, ""},
+		changed{"the folder comes", texts{"env/cluster01/argocd/yml/app02.yaml": app02}, handover, ""},
+		changed{"the folder goes with its Application", handover, none(handover), ""},
 		changed{"all can be rendered", nil, texts{moreFile: configMap("a")}, ""},
 	)
 }

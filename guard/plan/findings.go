@@ -58,6 +58,7 @@ func Findings(p *Plan, base, head *inventory.Inventory, limits Thresholds) []fin
 	}
 	j.protections()
 	j.broken()
+	j.folders()
 	j.count()
 	return j.findings
 }
