@@ -98,6 +98,8 @@ func init() {
 	changes("HG101",
 		changed{"a StatefulSet leaves", nil, texts{etcdFile: ""}, "apps/StatefulSet influx/etcd would be deleted"},
 		changed{"one that was protected leaves", texts{etcdFile: annotated(statefulSet("etcd"), pruneFalse)}, texts{etcdFile: ""}, ""},
+		changed{"a snapshot leaves", texts{moreFile: clusterWide("snapshot.storage.k8s.io/v1", "VolumeSnapshotContent", "a", "")}, texts{moreFile: ""}, "VolumeSnapshotContent"},
+		changed{"a bucket of a cloud leaves", texts{moreFile: clusterWide("s3.aws.upbound.io/v1beta1", "Bucket", "a", "")}, texts{moreFile: ""}, "s3.aws.upbound.io/Bucket"},
 		changed{"a ConfigMap leaves", nil, texts{confFile: ""}, ""},
 	)
 	changes("HG102",

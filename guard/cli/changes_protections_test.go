@@ -44,7 +44,7 @@ func init() {
 		changed{"OpenKruise refuses fewer deletions", labelled("Always"), labelled("Cascading"), "policy.kruise.io/delete-protection"},
 		changed{"OpenKruise refuses more deletions", labelled("Cascading"), labelled("Always"), ""},
 		changed{"a deletion is approved in git", nil, texts{etcdFile: annotated(statefulSet("etcd"), protect.Approval+": '2099-01-01T00:00:00Z'")}, "git approves the deletion of apps/StatefulSet influx/etcd"},
-		changed{"a bucket goes with its object", texts{"guard.yaml": "stateful: [s3.aws.upbound.io/Bucket]\n", moreFile: clusterWide("s3.aws.upbound.io/v1beta1", "Bucket", "a", "spec: {deletionPolicy: Orphan}\n")},
+		changed{"a bucket goes with its object", texts{moreFile: clusterWide("s3.aws.upbound.io/v1beta1", "Bucket", "a", "spec: {deletionPolicy: Orphan}\n")},
 			texts{moreFile: clusterWide("s3.aws.upbound.io/v1beta1", "Bucket", "a", "spec: {deletionPolicy: Delete}\n")}, "spec.deletionPolicy was Orphan"},
 	)
 

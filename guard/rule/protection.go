@@ -15,7 +15,7 @@ import (
 func protectionRules() []*Rule {
 	return []*Rule{
 		{ID: "HG040", Name: "stateful-unprotected", Severity: finding.Error, Fixable: true,
-			Catches: "A StatefulSet, a PersistentVolumeClaim, a PersistentVolume or a database has neither `Prune=false` nor `Prune=confirm`.",
+			Catches: "A StatefulSet, a PersistentVolumeClaim, a PersistentVolume, a snapshot or a database, also one of a cloud, has neither `Prune=false` nor `Prune=confirm`.",
 			Why:     "When it leaves git by whatever mistake, Argo CD deletes it. With the protection on the live object it stays, and the Application is out of sync instead.",
 			Mend:    "annotate it with argocd.argoproj.io/sync-options: Prune=false,Delete=false", Setting: "`stateful`; `argocd-version`, for options of whole Applications count from 3.4 on", run: unprotected},
 		{ID: "HG041", Name: "namespace-unprotected", Severity: finding.Error, Fixable: true,
