@@ -75,17 +75,31 @@ func topicsOf(scope string, versions ...string) string {
 	return clusterWide(definition, "CustomResourceDefinition", "topics.queue.example.org", body)
 }
 
+// claim is a claim in a file of its own.
+func claim(spec string) texts {
+	return texts{moreFile: "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data, namespace: influx}\nspec: {" + spec + "}\n"}
+}
+
+const topicFile = appPath + "/topic.yaml"
+
 func init() {
+	topic := texts{topicFile: "apiVersion: queue.example.org/v1\nkind: Topic\nmetadata: {name: a, namespace: influx}\n"}
 	otherFolder := texts{"env/cluster01/app02/yml/b.yaml": configMap("b")}
 
+	other := "env/cluster01/app02/yml/cm.yaml"
+	app02 := strings.ReplaceAll(app01("env/cluster01/app02/yml", ""), "app01-", "app02-")
+	handover := texts{"env/cluster01/argocd/yml/app02.yaml": app02, "env/cluster01/app02/yml/b.yaml": configMap("b")}
 	changes("HG100",
 		changed{"more than a change may delete", overlaid(manyConfigs(4), texts{"guard.yaml": "max-deleted: 2\nmax-deleted-percent: 0\n"}), none(manyConfigs(3)), "deletes 3 objects, more than 2"},
 		changed{"a great part of an Application", manyConfigs(2), none(manyConfigs(2)), "loses 2 of its 4 objects"},
+		changed{"a great part of a cluster, one of each Application", handover, texts{confFile: "", "env/cluster01/app02/yml/b.yaml": configMap("c")}, "loses 2 of its 3 objects, in 2 Applications"},
 		changed{"one of many", manyConfigs(4), none(manyConfigs(1)), ""},
 	)
 	changes("HG101",
 		changed{"a StatefulSet leaves", nil, texts{etcdFile: ""}, "apps/StatefulSet influx/etcd would be deleted"},
 		changed{"one that was protected leaves", texts{etcdFile: annotated(statefulSet("etcd"), pruneFalse)}, texts{etcdFile: ""}, ""},
+		changed{"a snapshot leaves", texts{moreFile: clusterWide("snapshot.storage.k8s.io/v1", "VolumeSnapshotContent", "a", "")}, texts{moreFile: ""}, "VolumeSnapshotContent"},
+		changed{"a bucket of a cloud leaves", texts{moreFile: clusterWide("s3.aws.upbound.io/v1beta1", "Bucket", "a", "")}, texts{moreFile: ""}, "s3.aws.upbound.io/Bucket"},
 		changed{"a ConfigMap leaves", nil, texts{confFile: ""}, ""},
 	)
 	changes("HG102",
@@ -108,9 +122,6 @@ func init() {
 			texts{etcdFile: replicated("persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}")}, "persistentVolumeClaimRetentionPolicy.whenDeleted"},
 		changed{"protections come", nil, texts{etcdFile: annotated(replicated("persistentVolumeClaimRetentionPolicy: {whenDeleted: Retain}"), pruneFalse)}, ""},
 	)
-	other := "env/cluster01/app02/yml/cm.yaml"
-	app02 := strings.ReplaceAll(app01("env/cluster01/app02/yml", ""), "app01-", "app02-")
-	handover := texts{"env/cluster01/argocd/yml/app02.yaml": app02, "env/cluster01/app02/yml/b.yaml": configMap("b")}
 	changes("HG105",
 		changed{"a ConfigMap goes from one Application to another", handover, texts{confFile: "", other: configMap("conf")}, "ConfigMap influx/conf may be deleted"},
 		changed{"it is in another file of its Application", handover, texts{confFile: "", moreFile: configMap("conf")}, ""},
@@ -120,14 +131,31 @@ func init() {
 		changed{"another Service", texts{etcdFile: replicated("serviceName: a")}, texts{etcdFile: replicated("serviceName: b")}, "changes spec.serviceName"},
 		changed{"other pods at once", texts{etcdFile: replicated("podManagementPolicy: OrderedReady")}, texts{etcdFile: replicated("podManagementPolicy: Parallel")}, "changes spec.podManagementPolicy"},
 		changed{"other claims", texts{etcdFile: replicated("volumeClaimTemplates: [{metadata: {name: a}}]")}, texts{etcdFile: replicated("volumeClaimTemplates: [{metadata: {name: b}}]")}, "changes spec.volumeClaimTemplates"},
+		changed{"a claim of another class", claim("storageClassName: a"), claim("storageClassName: b"), "changes spec.storageClassName"},
+		changed{"a claim without its class", claim("storageClassName: a"), claim("accessModes: [ReadWriteOnce]"), "changes spec.storageClassName"},
+		changed{"a claim with the class that it may have", claim("accessModes: [ReadWriteOnce]"), claim("accessModes: [ReadWriteOnce], storageClassName: a"), ""},
+		changed{"what was so without being said", nil, texts{etcdFile: replicated("podManagementPolicy: OrderedReady")}, ""},
+		changed{"another name", nil, texts{etcdFile: statefulSet("etcd2")}, "would be another one under the name etcd2"},
+		changed{"another name, in another file, of what is protected", texts{etcdFile: annotated(replicated("serviceName: etcd"), pruneFalse)},
+			texts{etcdFile: "", moreFile: statefulSet("kv") + "spec: {serviceName: kv}\n"}, "would be another one under the name kv"},
+		changed{"another namespace", nil, texts{etcdFile: strings.Replace(statefulSet("etcd"), "namespace: influx", "namespace: other", 1)}, "would be another one in the namespace other"},
+		changed{"one goes and another comes", texts{etcdFile: replicated("serviceName: etcd")}, texts{etcdFile: "", moreFile: statefulSet("kv") + "spec: {serviceName: other}\n"}, ""},
 		changed{"more replicas", texts{etcdFile: replicated("replicas: 3")}, texts{etcdFile: replicated("replicas: 5")}, ""},
 	)
 	changes("HG107",
 		changed{"to none", texts{etcdFile: replicated("replicas: 3")}, texts{etcdFile: replicated("replicas: 0")}, "goes from 3 replicas to none"},
+		changed{"to none from what nothing said", nil, texts{etcdFile: replicated("replicas: 0")}, "goes from 1 replicas to none"},
+		changed{"to less than half", texts{etcdFile: replicated("replicas: 3")}, texts{etcdFile: replicated("replicas: 1")}, "goes from 3 replicas to 1, less than half"},
+		changed{"the field goes", texts{etcdFile: replicated("replicas: 3, serviceName: a")}, texts{etcdFile: replicated("serviceName: a")}, "where nothing says how many"},
+		changed{"to half", texts{etcdFile: replicated("replicas: 4")}, texts{etcdFile: replicated("replicas: 2")}, ""},
 		changed{"to one less", texts{etcdFile: replicated("replicas: 3")}, texts{etcdFile: replicated("replicas: 2")}, ""},
 	)
 	changes("HG108",
 		changed{"a definition leaves", texts{moreFile: topicsOf("Namespaced", "v1")}, texts{moreFile: ""}, "topics.queue.example.org leaves git"},
+		changed{"another scope", texts{moreFile: topicsOf("Namespaced", "v1")}, texts{moreFile: topicsOf("Cluster", "v1")}, "changes its scope from Namespaced to Cluster"},
+		changed{"a version goes of which there is an object", overlaid(topic, texts{moreFile: topicsOf("Namespaced", "v1", "v2")}), texts{moreFile: topicsOf("Namespaced", "v2")}, "does not serve v1 any more, of which " + topicFile + " is"},
+		changed{"a version is not served of which there is an object", overlaid(topic, texts{moreFile: topicsOf("Namespaced", "v1", "v2")}), texts{moreFile: topicsOf("Namespaced", "-v1", "v2")}, "does not serve v1 any more"},
+		changed{"a version goes that nothing has", overlaid(topic, texts{moreFile: topicsOf("Namespaced", "v1", "v0")}), texts{moreFile: topicsOf("Namespaced", "v1")}, ""},
 		changed{"a definition gets a version", texts{moreFile: topicsOf("Namespaced", "v1")}, texts{moreFile: topicsOf("Namespaced", "v1", "v2")}, ""},
 	)
 	set := texts{appFile: listed("{app: app01}, {app: app02}", ""), "env/cluster01/app02/yml/b.yaml": configMap("b")}
@@ -149,6 +177,11 @@ func init() {
 		changed{"a file is none", nil, texts{moreFile: bad}, "app01-cluster01 cannot be rendered any more"},
 		changed{"such a file goes", texts{moreFile: bad}, texts{moreFile: ""}, moreFile + ", which is gone"},
 		changed{"such a file is mended", texts{moreFile: bad}, texts{moreFile: configMap("a")}, ""},
+		changed{"the folder goes", nil, texts{etcdFile: "", confFile: ""}, "there is no folder " + appPath},
+		changed{"the path is of a folder that is not there", nil, texts{appFile: app01("env/cluster01/ap01/yml", "")}, "there is no folder env/cluster01/ap01/yml"},
+		changed{"a new Application has no folder yet", nil, texts{"env/cluster01/argocd/yml/app02.yaml": app02}, ""},
+		changed{"the folder comes", texts{"env/cluster01/argocd/yml/app02.yaml": app02}, handover, ""},
+		changed{"the folder goes with its Application", handover, none(handover), ""},
 		changed{"all can be rendered", nil, texts{moreFile: configMap("a")}, ""},
 	)
 }

@@ -78,7 +78,7 @@ could not be read, asked or written, or is not analysed and not allowed to be.`,
 	flags.StringVar(&d.settings, "settings", "", "settings outside of the repository (default guard.yaml of the base)")
 	flags.StringVar(&d.approvals, "approvals", "", "a file of approvals outside of the repository, beside those of the settings")
 	flags.IntVar(&d.limits.Objects, "max-deleted", settings.DefaultMaxDeleted, "how many objects a change may delete; 0 is any number")
-	flags.IntVar(&d.limits.Percent, "max-deleted-percent", settings.DefaultMaxDeletedPercent, "how much of one Application a change may delete; 0 is all of it")
+	flags.IntVar(&d.limits.Percent, "max-deleted-percent", settings.DefaultMaxDeletedPercent, "how much of one Application, or of one cluster, a change may delete; 0 is all of it")
 	flags.BoolVar(&d.allow, "allow-unanalysed", false, "do not fail because of Applications whose objects are not known")
 	d.live.bind(flags)
 	return cmd

@@ -9,10 +9,11 @@ import (
 	"testing"
 
 	"github.com/holdfast-telemetry/holdfast/guard/plan"
+	"github.com/holdfast-telemetry/holdfast/guard/rule"
 	"github.com/holdfast-telemetry/holdfast/guard/settings"
 )
 
-var update = flag.Bool("update", false, "write the table of the rules into docs/guard/diff.md")
+var update = flag.Bool("update", false, "write the tables of the rules and of the kinds into docs/guard")
 
 const documents = "../../docs/guard/"
 
@@ -72,6 +73,28 @@ func TestEveryCommandInTheDocumentsIsOneOfTheProgram(t *testing.T) {
 	}
 }
 
+// holdsTable wants a document to have a table between its marks, or writes it there.
+func holdsTable(t *testing.T, document, name, want string) {
+	t.Helper()
+	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->"
+	before, rest, _ := strings.Cut(read(t, documents+document), begin)
+	table, after, found := strings.Cut(rest, end)
+	if !found {
+		t.Fatalf("%s has no place for the %s", document, name)
+	}
+	if *update {
+		if err := os.WriteFile(documents+document, []byte(before+begin+want+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if table != want {
+		t.Errorf("the %s in %s are not those of the code; go test ./guard/cli -run TestTheDocument -update writes them", name, document)
+	}
+}
+
+func TestTheDocumentOfCheckHasTheKindsThatHoldState(t *testing.T) {
+	holdsTable(t, "check.md", "stateful", rule.DatabaseTable())
+}
+
 func TestTheDocumentOfDiffHasEveryRuleAndTheSettingsInItAreRead(t *testing.T) {
 	text := read(t, documents+"diff.md")
 	var b strings.Builder
@@ -79,19 +102,7 @@ func TestTheDocumentOfDiffHasEveryRuleAndTheSettingsInItAreRead(t *testing.T) {
 	for _, r := range plan.Rules {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", r.ID, r.Name, r.Severity, r.Rationale)
 	}
-	const begin, end = "<!-- rules -->\n", "<!-- end of rules -->"
-	before, rest, _ := strings.Cut(text, begin)
-	table, after, found := strings.Cut(rest, end)
-	if !found {
-		t.Fatal("it has no place for the rules")
-	}
-	if *update {
-		if err := os.WriteFile(documents+"diff.md", []byte(before+begin+b.String()+end+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	} else if table != b.String() {
-		t.Error("its rules are not those of the code; go test ./guard/cli -run TestTheDocumentOfDiff -update writes them")
-	}
+	holdsTable(t, "diff.md", "rules", b.String())
 	for _, block := range regexp.MustCompile("(?s)\n```yaml\n((?:# approvals|max-deleted).*?)\n```").FindAllStringSubmatch(text, -1) {
 		if _, err := settings.Parse([]byte(block[1])); err != nil {
 			t.Errorf("%v:\n%s", err, block[1])

@@ -71,7 +71,7 @@ func (b *Bad) Error() string {
 const SkipMarker = "+argocd:skip-file-rendering"
 
 // retained are beginnings of annotations and labels that say something about deletion, ownership or waivers.
-var retained = []string{"argocd.argoproj.io/", "holdfast.dev/", "helm.sh/", "app.kubernetes.io/instance", "kustomize.toolkit.fluxcd.io/", "policy.kruise.io/", "backup.velero.io/", "velero.io/"}
+var retained = []string{"argocd.argoproj.io/", "holdfast.dev/", "guard.holdfast.dev/", "helm.sh/", "app.kubernetes.io/instance", "kustomize.toolkit.fluxcd.io/", "policy.kruise.io/", "backup.velero.io/", "velero.io/"}
 
 // Retained says whether an annotation or label is kept of every object.
 func Retained(key string) bool {

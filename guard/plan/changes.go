@@ -77,6 +77,9 @@ func (s *simulation) made(c *Change, o *outcome) {
 			c.Updated = append(c.Updated, key)
 		}
 	}
+	if o.base != nil && o.after.Set == "" && len(o.after.Parents) == 0 && !sameBody(o.base.Object, o.after.Object) {
+		c.Updated = append(c.Updated, c.Application) // no other Application counts it
+	}
 	slices.SortFunc(c.Created, object.Key.Compare)
 	slices.SortFunc(c.Updated, object.Key.Compare)
 }

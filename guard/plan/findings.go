@@ -2,12 +2,9 @@ package plan
 
 import (
 	"fmt"
-	"maps"
-	"reflect"
 	"slices"
 	"strings"
 
-	"github.com/holdfast-telemetry/holdfast/guard/argo"
 	"github.com/holdfast-telemetry/holdfast/guard/finding"
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
@@ -27,11 +24,11 @@ var Rules = []Rule{
 	{"HG101", "stateful-removed", finding.Error, "What held state is gone with it, or has to be brought back by hand.", "keep the object, or have its deletion approved outside the change"},
 	{"HG102", "app-repointed", finding.Error, "An Application that reads from elsewhere deletes what is not there.", "make a new Application, and move step by step with pruning off"},
 	{"HG103", "app-removed", finding.Error, "An Application that leaves git, or gets another name, takes its objects with it.", "take the finalizer off and sync first, so that its objects stay"},
-	{"HG104", "protection-removed", finding.Error, "The next change could delete what this one leaves open; and a protection that comes with a deletion is too late.", "have it approved outside the change"},
+	{"HG104", "protection-removed", finding.Error, "The next change could delete what this one leaves open; a protection that comes with a deletion is too late, and an approval in git asks nobody.", "have it approved outside the change"},
 	{"HG105", "handover", finding.Error, "Of two steps that have no order, the one that deletes may come first: when an object moves between Applications, or files together with the path that reads them.", "make it two changes, the second when the first is synced: the object is first in both places, and then in one"},
-	{"HG106", "identity-change", finding.Error, "The API server refuses to change these fields, so that the object has to be deleted and made again.", "write a migration plan"},
-	{"HG107", "scale-to-zero", finding.Warning, "Nothing runs any more, and what held state may not come back by itself.", "have it approved"},
-	{"HG108", "crd-removed", finding.Error, "Argo CD keeps a CustomResourceDefinition that leaves git, other tools do not, and with it all objects of its kind go.", "keep the definition in git"},
+	{"HG106", "identity-change", finding.Error, "What the API server refuses to change needs the object deleted and made again, and an object under another name or in another namespace is a new one, without what the old one held.", "write a migration plan"},
+	{"HG107", "scale-to-zero", finding.Warning, "Nothing runs any more, or less than a quorum where more than half goes, and what held state may not come back by itself.", "have it approved"},
+	{"HG108", "crd-removed", finding.Error, "Argo CD keeps a CustomResourceDefinition that leaves git, other tools do not, and with it all objects of its kind go; nor can those stay that are of another scope, or of a version that is not served any more.", "keep the definition in git"},
 	{"HG109", "generator-shrink", finding.Error, "An Application that a set does not generate any more is deleted, with what it owns.", "set preserveResourcesOnDeletion first"},
 	{"HG110", "unanalysed-source", finding.Warning, "What cannot be read cannot be planned: deletions there are not seen.", "render it into the repository"},
 	{"HG111", "settings-weakened", finding.Error, "A change that judges itself by its own settings can let anything pass. It is judged by those of the base; an edit alone is a warning.", "make the edit a change of its own"},
@@ -52,7 +49,7 @@ func RuleOf(id string) *Rule {
 
 // Thresholds bound how much a change may delete.
 type Thresholds struct {
-	// Objects is how many objects a change may delete, and Percent how much of one Application.
+	// Objects is how many objects a change may delete, and Percent how much of one Application, or of one cluster.
 	Objects, Percent int
 }
 
@@ -68,6 +65,7 @@ func Findings(p *Plan, base, head *inventory.Inventory, limits Thresholds) []fin
 	j.operations()
 	j.owners()
 	j.broken()
+	j.folders()
 	j.count()
 	return j.findings
 }
@@ -119,6 +117,7 @@ func (j *judge) change(c *Change) {
 	}
 	j.left(c)
 	j.updates(c)
+	j.renamed(c)
 	j.share(c)
 }
 
@@ -143,29 +142,6 @@ func consequence(losses string) string {
 		return ", and nothing of it is deleted"
 	}
 	return ": " + losses
-}
-
-// updates judges objects of state that stay and change.
-func (j *judge) updates(c *Change) {
-	for _, key := range c.Updated {
-		if key.GroupKind() != (object.Kind{Group: "apps", Kind: "StatefulSet"}) {
-			continue
-		}
-		was, is := j.target(j.base, c.Application, key), j.target(j.head, c.Application, key)
-		if was.Object == nil || is.Object == nil {
-			continue
-		}
-		for _, f := range []string{"selector", "volumeClaimTemplates", "serviceName", "podManagementPolicy"} {
-			if !reflect.DeepEqual(field(was.Object.Body, "spec", f), field(is.Object.Body, "spec", f)) {
-				j.add("HG106", finding.Place{Path: is.Path, Line: is.Object.Line}, key, c.Application.Name, "%s changes spec.%s, which the API server refuses", key, f)
-			}
-		}
-		from, _ := field(was.Object.Body, "spec", "replicas").(float64)
-		to, ok := field(is.Object.Body, "spec", "replicas").(float64)
-		if ok && to == 0 && from > 0 {
-			j.add("HG107", finding.Place{Path: is.Path, Line: is.Object.Line}, key, c.Application.Name, "%s goes from %d replicas to none", key, int(from))
-		}
-	}
 }
 
 // target finds an object of an Application.
@@ -210,40 +186,8 @@ func (j *judge) count() {
 	if j.limits.Objects > 0 && lost > j.limits.Objects {
 		j.add("HG100", finding.Place{}, object.Key{}, "", "the change deletes %d objects, more than %d", lost, j.limits.Objects)
 	}
+	j.clusters()
 	for _, u := range unanalysed(j.base, j.head) {
 		j.add("HG110", finding.Place{Path: u.at.Path, Line: u.at.Object.Line}, u.key, u.key.Name, "the deletions of %s are not known: %s", u.key.Name, u.why)
-	}
-}
-
-// protections judges objects that stay, and have less protection than before.
-func (j *judge) protections() {
-	for _, key := range sortedKeys(j.base.applications) {
-		before, after := j.base.applications[key], j.head.applications[key]
-		if len(after) == 0 || unchanged(before[len(before)-1], after[len(after)-1]) {
-			continue
-		}
-		was, is := before[len(before)-1].Standing(), after[len(after)-1].Standing()
-		for _, k := range slices.SortedFunc(maps.Keys(was), object.Key.Compare) {
-			if t, ok := is[k]; ok && was[k].Object != t.Object {
-				j.protection(key.Name, k, was[k].Object, t)
-			}
-		}
-	}
-}
-
-func (j *judge) protection(application string, key object.Key, was *object.Object, is inventory.Target) {
-	at := finding.Place{Path: is.Path, Line: is.Object.Line}
-	for _, p := range []struct {
-		name string
-		of   func(map[string]string) argo.Protection
-	}{{"pruned", argo.PruneProtection}, {"deleted with its Application", argo.DeleteProtection}} {
-		if p.of(was.Annotations) > p.of(is.Object.Annotations) {
-			j.add("HG104", at, key, application, "%s loses what keeps it from being %s", key, p.name)
-		}
-	}
-	for _, f := range [][]string{{"reclaimPolicy"}, {"spec", "persistentVolumeReclaimPolicy"}, {"spec", "persistentVolumeClaimRetentionPolicy", "whenDeleted"}} {
-		if from, to := field(was.Body, f...), field(is.Object.Body, f...); from == "Retain" && to != "Retain" {
-			j.add("HG104", at, key, application, "%s does not retain volumes any more (%s)", key, strings.Join(f, "."))
-		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/holdfast-telemetry/holdfast/guard/argo"
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
-	"github.com/holdfast-telemetry/holdfast/guard/tree"
 )
 
 // broken says why Argo CD cannot render an Application of the head, nothing where it can.
@@ -17,16 +16,7 @@ func (s *simulation) broken(h *inventory.Application) string {
 	if h.Broken != nil {
 		return h.Broken.Error()
 	}
-	for _, source := range h.Spec.AllSources() {
-		folder := tree.Clean(source.Path)
-		if source.Path == "" || source.Chart != "" || folder == "" || s.head.Elsewhere(&source) {
-			continue
-		}
-		if len(tree.Under(s.head.Tree().Files(), folder)) == 0 {
-			return "there is no folder " + source.Path
-		}
-	}
-	return ""
+	return s.head.noFolder(h)
 }
 
 // triggers says whether there is something for which an Application is synced by itself: anything but hooks that come, change or go, and

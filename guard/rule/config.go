@@ -59,34 +59,6 @@ func Default() *Config {
 	}
 }
 
-// DatabaseKinds are custom resources whose deletion has an operator delete a database.
-func DatabaseKinds() []object.Kind {
-	return []object.Kind{
-		{Group: "acid.zalan.do", Kind: "postgresql"},
-		{Group: "cassandra.datastax.com", Kind: "CassandraDatacenter"},
-		{Group: "clickhouse.altinity.com", Kind: "ClickHouseInstallation"},
-		{Group: "elasticsearch.k8s.elastic.co", Kind: "Elasticsearch"},
-		{Group: "etcd.database.coreos.com", Kind: "EtcdCluster"},
-		{Group: "k8ssandra.io", Kind: "K8ssandraCluster"},
-		{Group: "kafka.strimzi.io", Kind: "Kafka"},
-		{Group: "kafka.strimzi.io", Kind: "KafkaNodePool"},
-		{Group: "kafka.strimzi.io", Kind: "KafkaTopic"},
-		{Group: "minio.min.io", Kind: "Tenant"},
-		{Group: "mongodbcommunity.mongodb.com", Kind: "MongoDBCommunity"},
-		{Group: "mysql.oracle.com", Kind: "InnoDBCluster"},
-		{Group: "pingcap.com", Kind: "TidbCluster"},
-		{Group: "postgres-operator.crunchydata.com", Kind: "PostgresCluster"},
-		{Group: "postgresql.cnpg.io", Kind: "Cluster"},
-		{Group: "ps.percona.com", Kind: "PerconaServerMySQL"},
-		{Group: "psmdb.percona.com", Kind: "PerconaServerMongoDB"},
-		{Group: "pxc.percona.com", Kind: "PerconaXtraDBCluster"},
-		{Group: "rabbitmq.com", Kind: "RabbitmqCluster"},
-		{Group: "redis.redis.opstreelabs.in", Kind: "RedisCluster"},
-		{Group: "scylla.scylladb.com", Kind: "ScyllaCluster"},
-		{Group: "zookeeper.pravega.io", Kind: "ZookeeperCluster"},
-	}
-}
-
 // Check says whether the settings can be used.
 func (c *Config) Check() error {
 	for n, convention := range c.Conventions {

@@ -15,7 +15,7 @@ import (
 func protectionRules() []*Rule {
 	return []*Rule{
 		{ID: "HG040", Name: "stateful-unprotected", Severity: finding.Error, Fixable: true,
-			Catches: "A StatefulSet, a PersistentVolumeClaim, a PersistentVolume or a database has neither `Prune=false` nor `Prune=confirm`.",
+			Catches: "A StatefulSet, a PersistentVolumeClaim, a PersistentVolume, a snapshot or a database, also one of a cloud, has neither `Prune=false` nor `Prune=confirm`.",
 			Why:     "When it leaves git by whatever mistake, Argo CD deletes it. With the protection on the live object it stays, and the Application is out of sync instead.",
 			Mend:    "annotate it with argocd.argoproj.io/sync-options: Prune=false,Delete=false", Setting: "`stateful`; `argocd-version`, for options of whole Applications count from 3.4 on", run: unprotected},
 		{ID: "HG041", Name: "namespace-unprotected", Severity: finding.Error, Fixable: true,
@@ -189,8 +189,16 @@ func meantAnnotation(key string) string {
 	return near
 }
 
-// knownAnnotation are annotations whose names are like those that protect.
-var knownAnnotation = map[string]bool{"argocd.argoproj.io/sync-wave": true, "argocd.argoproj.io/hook": true}
+// knownAnnotation are the other annotations of Argo CD: none of them is a spelling of one that protects.
+var knownAnnotation = func() map[string]bool {
+	known := make(map[string]bool)
+	for _, name := range strings.Fields(`sync-wave hook hook-delete-policy skip-reconcile tracking-id installation-id deletion-approved refresh hydrate
+		manifest-generate-paths ignore-healthcheck ignore-default-links ignore-resource-updates managed-by-url application-set-refresh
+		client-side-apply-migration-manager auto-label-cluster-info kubernetes-version secret-type`) {
+		known["argocd.argoproj.io/"+name] = true
+	}
+	return known
+}()
 
 // spelling looks at a list of options. field is the annotation, or the list, whose items have options of their own.
 func (p *pass) spelling(o inventory.Origin, field []string, given argo.Options) {

@@ -73,7 +73,7 @@ type Settings struct {
 	AllowUnanalysed []string `yaml:"allow-unanalysed"`
 	// Render says what is rendered into which folders.
 	Render []render.Entry `yaml:"render"`
-	// MaxDeleted is how many objects a change may delete, and MaxDeletedPercent how much of one Application. 0 is any number.
+	// MaxDeleted is how many objects a change may delete, and MaxDeletedPercent how much of one Application or cluster. 0 is any number.
 	MaxDeleted        *int `yaml:"max-deleted"`
 	MaxDeletedPercent *int `yaml:"max-deleted-percent"`
 

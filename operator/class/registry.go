@@ -19,9 +19,10 @@ import (
 
 // Options are a registry's. The zero value of each has a meaning.
 type Options struct {
-	// Checkers ask the agents themselves. Without any the built-in check is the last word; where there are some, classes
-	// of an agent without one are in use as not checked.
+	// Checkers ask the agents themselves. Without any the built-in check is the last word.
 	Checkers map[v1alpha1.Agent]agent.Checker
+	// EveryAgent is to be asked, where there are checkers: a class whose agent has none is NotChecked.
+	EveryAgent bool
 	// DefaultAgent is that of sidecars whose class names none; telegraf without it.
 	DefaultAgent v1alpha1.Agent
 	// Logger, or nothing is logged.
