@@ -15,7 +15,7 @@ import (
 
 // RunOptions are the arguments of `holdfast run`.
 type RunOptions struct {
-	// Config are files or URLs of configuration, ConfigDirectory folders of files ending in .conf; files come first.
+	// Config are files or URLs of configuration, ConfigDirectory folders of files ending in .conf and of holdfast.toml; files come first.
 	Config, ConfigDirectory []string
 	// Data is the data folder; Listen is the HTTP address, host:port. They win over the configuration.
 	Data, Listen string

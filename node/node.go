@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,7 +84,7 @@ func newNode(s settings.Settings, logger *slog.Logger) *Node {
 // openRooms opens what keeps points and sends them on. With hasty, replications let no point wait for company.
 func (n *Node) openRooms(inputs *collect.Config, b Build, hasty bool) (err error) {
 	if err := os.MkdirAll(n.settings.Node.Data, 0o700); err != nil {
-		return fmt.Errorf("data folder: %w", err)
+		return fmt.Errorf("data folder: %w; another can be given as data under [node] or as --data", err)
 	}
 	if n.catalog, err = catalog.Open(filepath.Join(n.settings.Node.Data, "catalog.db"), catalog.Options{}); err != nil {
 		return err
@@ -183,8 +184,10 @@ func (n *Node) listen(b Build) (err error) {
 	n.server, err = api.NewServer(handler, api.ServerOptions{
 		Address: n.settings.Node.Listen, CertFile: n.settings.Node.TLSCert, KeyFile: n.settings.Node.TLSKey, Logger: n.logger,
 	})
-	if err != nil {
+	if unheard := new(net.OpError); errors.As(err, &unheard) {
 		return fmt.Errorf("%w; another address can be given as listen under [node] or as --listen", err)
+	} else if err != nil {
+		return fmt.Errorf("%w; the files are those of tls_cert and tls_key under [node]", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stopServing, n.served = cancel, make(chan error, 1)

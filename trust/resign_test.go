@@ -41,7 +41,7 @@ func (s *service) signedBy(image name.Digest, want string) {
 // rotate has the next key sign.
 func (s *service) rotate() {
 	s.Helper()
-	r, end, err := trust.OpenRotation(s.settings, s.quiet())
+	r, end, err := trust.OpenRotation(s.Context(), s.settings, s.quiet())
 	if err != nil {
 		s.Fatal(err)
 	}

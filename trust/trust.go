@@ -18,8 +18,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/holdfast-telemetry/holdfast/trust/access"
 	"github.com/holdfast-telemetry/holdfast/trust/audit"
@@ -48,19 +46,38 @@ type Service struct {
 	closers    []func() error
 }
 
-// OpenRotation opens the keys and the record of them, for a command that changes them. The function ends what was opened.
-func OpenRotation(s *settings.Settings, logger *slog.Logger) (*rotation.Rotation, func() error, error) {
+// OpenRotation opens the keys and the record of them that a service has made, for a command that changes them. It makes nothing: a command with the
+// wrong folder must not leave a second key store there, nor say that there are no keys. The function ends what was opened.
+func OpenRotation(ctx context.Context, s *settings.Settings, logger *slog.Logger) (*rotation.Rotation, func() error, error) {
 	o := &Service{Settings: s, Logger: logger}
+	record, err := o.state()
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, at, err := record.Load(ctx); err != nil {
+		return nil, nil, err
+	} else if at == "" {
+		return nil, nil, fmt.Errorf("there is no state %s. Is --data or --config the service's? serve makes the state at its first start; one that is lost is made anew by keys adopt", s.State.Place())
+	}
+	return OpenLost(s, logger)
+}
+
+// OpenLost is OpenRotation where the record may be lost.
+func OpenLost(s *settings.Settings, logger *slog.Logger) (*rotation.Rotation, func() error, error) {
+	o := &Service{Settings: s, Logger: logger}
+	if s.Keys.Vault == nil {
+		if _, err := os.Stat(s.Keys.Folder.Path); err != nil {
+			return nil, nil, fmt.Errorf("opening the key store: %w. Is --data or --config the service's? serve makes the key store at its start", err)
+		}
+	}
 	if err := o.open(); err != nil {
 		return nil, nil, errors.Join(err, o.close())
 	}
 	return o.rotation, o.close, nil
 }
 
+// open opens the keys and the record of them.
 func (s *Service) open() error {
-	if err := os.MkdirAll(s.Settings.Data, 0o700); err != nil {
-		return fmt.Errorf("making the folder of the data: %w", err)
-	}
 	images, lists, err := s.stores()
 	if err != nil {
 		return err
@@ -157,21 +174,12 @@ func (s *Service) state() (state.Store, error) {
 	return &state.ConfigMap{Client: client.CoreV1().ConfigMaps(c.Namespace), Name: c.Name}, nil
 }
 
-// cluster returns a client of the cluster of a kubeconfig file; without one, of the cluster that this process runs in.
-func cluster(kubeconfig string) (kubernetes.Interface, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("finding the API server: %w", err)
-	}
-	config.UserAgent = "holdfast-trust"
-	return kubernetes.NewForConfig(config)
-}
-
 // Run serves until the context ends.
 func (s *Service) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
+	if err := os.MkdirAll(s.Settings.Data, 0o700); err != nil {
+		return fmt.Errorf("making the folder of the data: %w", err)
+	}
 	if err := s.open(); err != nil {
 		return err
 	}
@@ -218,13 +226,30 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	return s.serve(ctx, work, certificates, servers)
 }
 
-// addSign adds the signing endpoint.
-func (s *Service) addSign(mux *http.ServeMux, registry *prometheus.Registry) (*access.Certificates, error) {
-	rules, err := access.OpenRules(s.Settings.Access.Rules)
+// rules opens the rules. Those in the folder of the data, where nobody named them, may come later.
+func (s *Service) rules() (*access.RulesFile, error) {
+	path := s.Settings.Access.Rules
+	open := access.OpenRules
+	if path == s.Settings.DefaultRules() {
+		open = access.AwaitRules
+	}
+	rules, err := open(path)
 	if err != nil {
 		return nil, err
 	}
 	rules.Logger = s.Logger
+	if rules.Err() != nil {
+		s.Logger.Warn("there are no rules: nobody may have anything signed until there are", "file", path)
+	}
+	return rules, nil
+}
+
+// addSign adds the signing endpoint.
+func (s *Service) addSign(mux *http.ServeMux, registry *prometheus.Registry) (*access.Certificates, error) {
+	rules, err := s.rules()
+	if err != nil {
+		return nil, err
+	}
 	tokens, err := access.OpenTokens(s.Settings.Access.Tokens)
 	if err != nil {
 		return nil, err

@@ -63,9 +63,7 @@ func start(t testing.TB, more ...string) *service {
 		t.Fatal(err)
 	}
 	rules := fmt.Sprintf("rules:\n- name: ci\n  token: ci\n  repositories: [\"%s/app/**\", \"docker.io/library/*\"]\n", s.registry)
-	if err := os.WriteFile(s.settings.Access.Rules, []byte(rules), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s.write(s.settings.Access.Rules, rules)
 	tokens, err := access.OpenTokens(s.settings.Access.Tokens)
 	if err != nil {
 		t.Fatal(err)
@@ -91,6 +89,13 @@ func free(t testing.TB) string {
 	}
 	defer func() { _ = l.Close() }()
 	return l.Addr().String()
+}
+
+func (s *service) write(path, text string) {
+	s.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		s.Fatal(err)
+	}
 }
 
 // run starts the service, until the test ends or stop is called.
@@ -166,7 +171,7 @@ func (s *service) list() (*keylist.Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, end, err := trust.OpenRotation(s.settings, slog.New(slog.DiscardHandler))
+	r, end, err := trust.OpenRotation(s.Context(), s.settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
@@ -314,7 +319,7 @@ func TestARevokedKeysSignaturesAreReplaced(t *testing.T) {
 	if _, err := s.sign(s.token, endpoint.Request{Images: []string{image.String()}}); err != nil {
 		t.Fatal(err)
 	}
-	r, end, err := trust.OpenRotation(s.settings, slog.New(slog.DiscardHandler))
+	r, end, err := trust.OpenRotation(s.Context(), s.settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,6 +354,46 @@ func TestAServiceGoesOnAfterARestart(t *testing.T) {
 	image := s.push("app/web")
 	if _, err := s.sign(s.token, endpoint.Request{Images: []string{image.String()}}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAServiceWithoutRulesSignsForNobodyUntilThereAreSome(t *testing.T) {
+	s := start(t)
+	s.signing()
+	s.stop()
+	rules, err := os.ReadFile(s.settings.Access.Rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(s.settings.Access.Rules); err != nil {
+		t.Fatal(err)
+	}
+	s.run()
+	s.signing()
+	request := endpoint.Request{Images: []string{s.push("app/web").String()}}
+	if _, err := s.sign(s.token, request); err == nil || !strings.Contains(err.Error(), "may not have images of this repository signed") {
+		t.Errorf("without rules: %v", err)
+	}
+	s.write(s.settings.Access.Rules, string(rules))
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if _, err = s.sign(s.token, request); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the rules are there, and: %v", err)
+		}
+	}
+}
+
+// Rules that somebody named are not to be missed.
+func TestRulesThatAreNamedMustBeThere(t *testing.T) {
+	s := start(t)
+	s.signing()
+	s.stop()
+	s.settings.Access.Rules = filepath.Join(t.TempDir(), "named.yaml")
+	err := (&trust.Service{Settings: s.settings, Keys: true, Sign: true, Logger: s.quiet()}).Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "named.yaml: no such file or directory") || !strings.Contains(err.Error(), "rules: []") {
+		t.Errorf("it says %v", err)
 	}
 }
 

@@ -40,8 +40,10 @@ type diff struct {
 	live             liveFlags
 	// allow lets sources be unknown, beside those that the settings allow; blind says that there are others.
 	allow, blind bool
-	// tip is BASE of BASE...HEAD: its settings and approvals count as they are now, and not as they were where HEAD parted from it.
-	tip string
+	// parted compares HEAD with where it parted from BASE, and not BASE with the merge. tip is then BASE: its settings and approvals count
+	// as they are now.
+	parted bool
+	tip    string
 }
 
 func (a *app) diffCommand() *cobra.Command {
@@ -52,13 +54,14 @@ func (a *app) diffCommand() *cobra.Command {
 		Long: `Say what Argo CD would delete, create and change between two revisions, without a cluster; or, with --live, from what lives instead of
 what BASE says: which objects Argo CD counts as its own, and what protects them.
 
-BASE..HEAD compares the two; BASE...HEAD compares HEAD with where it parted from BASE, as a pull request does. Without HEAD it is
-the folder as it is on the disk.
+BASE..HEAD compares the two; BASE...HEAD compares BASE with what merging HEAD into it makes, for what both have since they parted counts
+together. It needs git 2.38 or newer, and no conflict; with --merge-base HEAD is compared with where it parted from BASE. Without HEAD it
+is the folder as it is on the disk.
 
 The settings and the approvals are those of guard.yaml in BASE as it is now, or of files outside of the repository: a change does not judge itself.
 
 Exit codes: 0 nothing of error severity stands; 1 findings; 2 the command line, the settings or the approvals are wrong; 3 something
-could not be read, or is not analysed and not allowed to be.`,
+could not be read, asked or written, or is not analysed and not allowed to be.`,
 		Args: commandline.Arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d.objects, d.percent = cmd.Flags().Changed("max-deleted"), cmd.Flags().Changed("max-deleted-percent")
@@ -69,6 +72,7 @@ could not be read, or is not analysed and not allowed to be.`,
 	flags.StringVar(&d.repository, "repo", ".", "the repository")
 	flags.StringVarP(&d.output, "output", "o", "text", "text, json, markdown or html")
 	flags.StringVar(&d.to, "to", "", "write to this file, and the summary to the terminal")
+	flags.BoolVar(&d.parted, "merge-base", false, "of BASE...HEAD, compare HEAD with where it parted from BASE: what BASE has since then is not seen")
 	flags.BoolVar(&d.full, "full", false, "with each finding and the fate of each object")
 	flags.StringVar(&d.cacheFolder, "cache", "", "the folder that keeps what files have from run to run (default holdfast-guard in the user's cache folder)")
 	flags.StringVar(&d.settings, "settings", "", "settings outside of the repository (default guard.yaml of the base)")
@@ -86,10 +90,16 @@ func (d *diff) run(cmd *cobra.Command, revisions string) error {
 	if err == nil {
 		err = d.live.check()
 	}
+	if _, head, merge := strings.Cut(revisions, "..."); err == nil && d.parted && (!merge || head == "") {
+		err = fmt.Errorf("--merge-base is for BASE...HEAD, and %s is none", revisions)
+	}
 	if err != nil {
 		return commandline.Usage(cmd, err)
 	}
 	base, head, err := d.trees(cmd.Context(), revisions)
+	if errors.Is(err, tree.ErrNoRepository) {
+		err = fmt.Errorf("%w: give the folder of one by --repo", err)
+	}
 	if err != nil {
 		return unknown(err)
 	}
@@ -103,7 +113,7 @@ func (d *diff) run(cmd *cobra.Command, revisions string) error {
 		return unknown(err)
 	}
 	if err := write(p); err != nil {
-		return err
+		return unknown(err)
 	}
 	if p.Refused() {
 		return &exitError{ExitFailed, nil}
@@ -125,7 +135,11 @@ func (d *diff) writer() (func(*report.Planned) error, error) {
 	write, ok := forms[d.output]
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("--output is %q: text, json, markdown and html are there", d.output)
+		return nil, fmt.Errorf("-o %q is not understood: it is text, json, markdown or html", d.output)
+	case d.limits.Objects < 0:
+		return nil, errors.New("--max-deleted is a number of objects: 0 or more")
+	case d.limits.Percent < 0 || d.limits.Percent > 100:
+		return nil, errors.New("--max-deleted-percent is between 0 and 100")
 	case d.to == "":
 		return write, nil
 	}
@@ -150,28 +164,43 @@ func (d *diff) toFile(p *report.Planned, write func(*report.Planned) error) erro
 
 // trees opens the two revisions.
 func (d *diff) trees(ctx context.Context, revisions string) (base, head tree.Tree, err error) {
-	from, to, found := strings.Cut(revisions, "...")
+	from, to, merge := strings.Cut(revisions, "...")
+	if !merge {
+		from, to, _ = strings.Cut(revisions, "..")
+	}
+	open := func() (tree.Tree, error) { return tree.Revision(ctx, d.repository, to) }
 	switch {
-	case found && to != "":
+	case to == "":
+		open = func() (tree.Tree, error) { return tree.Folder(filepath.Clean(d.repository)) }
+	case merge && d.parted:
 		d.tip = from
-		if from, err = tree.MergeBase(ctx, d.repository, from, to); err != nil {
+		if from, err = tree.MergeBase(ctx, d.repository, d.tip, to); err != nil {
 			return nil, nil, err
 		}
-	case !found:
-		from, to, _ = strings.Cut(revisions, "..")
+	case merge:
+		open = func() (tree.Tree, error) { return d.merge(ctx, from, to) }
 	}
 	if base, err = tree.Revision(ctx, d.repository, from); err != nil {
 		return nil, nil, err
 	}
-	if to == "" {
-		head, err = tree.Folder(filepath.Clean(d.repository))
-	} else {
-		head, err = tree.Revision(ctx, d.repository, to)
-	}
-	if err != nil {
+	if head, err = open(); err != nil {
 		return nil, nil, errors.Join(err, base.Close())
 	}
 	return base, head, nil
+}
+
+// merge opens what merging one revision into another makes, or says how to go on where nobody can know.
+func (d *diff) merge(ctx context.Context, base, head string) (tree.Tree, error) {
+	merged, err := tree.Merge(ctx, d.repository, base, head)
+	var conflict *tree.ConflictError
+	const without = "or compare with --merge-base, which does not see what %s has since %s parted from it"
+	switch {
+	case errors.As(err, &conflict):
+		return nil, fmt.Errorf("%w: merge %s into %s and mend the conflict first, "+without, err, base, head, base, head)
+	case errors.Is(err, tree.ErrOldGit):
+		return nil, fmt.Errorf("%w: take a newer git, "+without, err, base, head)
+	}
+	return merged, err
 }
 
 func (d *diff) plan(ctx context.Context, base, head tree.Tree, g *gate) (*report.Planned, error) {

@@ -244,6 +244,11 @@ func (i *Inventory) readFile(f tree.File) (File, error) {
 	}
 	if file.Hash == "" {
 		file.Hash = tree.Hash(data)
+		if cache := i.Options.Cache; cache != nil {
+			if file.File = cache.Get(name, file.Hash); file.File != nil {
+				return file, nil
+			}
+		}
 	}
 	file.File = object.Read(f.Path, data, i.Options.Keep)
 	file.Size = int64(len(data))

@@ -114,7 +114,7 @@ func (s *simulation) wanted() {
 	lost := make(map[live]bool)
 	for _, o := range s.outcomes {
 		for at, e := range o.effects {
-			if e.Fate.Lost() || e.Fate == Orphaned {
+			if e.Fate.Lost() || e.Fate == Orphaned || e.Waits != "" {
 				lost[at] = true
 			}
 		}
@@ -132,7 +132,7 @@ func (s *simulation) wanted() {
 		for at, e := range o.effects {
 			if e.Fate == Deleted && len(wanting[at]) > 0 {
 				o.effects[at] = again(e, key, o, wanting[at])
-			} else if e.Fate == Orphaned {
+			} else if e.Fate == Orphaned || e.Waits != "" {
 				o.effects[at] = adopted(e, key, wanting[at])
 			}
 		}
@@ -168,7 +168,7 @@ func again(e Effect, owner object.Key, o *outcome, wanting []object.Key) Effect 
 func adopted(e Effect, owner object.Key, wanting []object.Key) Effect {
 	for _, other := range wanting {
 		if other != owner {
-			e.Fate = Kept
+			e.Fate, e.Waits = Kept, ""
 			e.Why += "; " + other.Name + " has it now"
 			break
 		}

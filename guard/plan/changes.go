@@ -41,7 +41,7 @@ func weight(c *Change) int {
 }
 
 func (s *simulation) change(key object.Key, o *outcome) (Change, bool) {
-	c := Change{Application: key, Fate: o.fate, Added: o.base == nil, Notes: o.notes, Effects: slices.Collect(maps.Values(o.effects))}
+	c := Change{Application: key, Fate: o.fate, Waits: o.waits, Added: o.base == nil, Notes: o.notes, Effects: slices.Collect(maps.Values(o.effects))}
 	sortEffects(c.Effects)
 	if o.frozen != "" {
 		c.Notes = append(c.Notes, "it does not sync: "+o.frozen)

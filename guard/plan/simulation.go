@@ -21,6 +21,8 @@ type live struct {
 type outcome struct {
 	fate Fate
 	why  string
+	// waits says what alone keeps an Application that nothing generates any more.
+	waits string
 	// base is its definition before, nil where there is none; after the one that is in force then, read from the head, nil where there is none.
 	base, after *inventory.Application
 	// frozen says why it does not sync: what it defines stays as it was.
@@ -119,7 +121,9 @@ type place struct {
 	set            string
 }
 
-func placeOf(a *inventory.Application) place { return place{a.Path, a.Object.Document, a.Object.Item, a.Set} }
+func placeOf(a *inventory.Application) place {
+	return place{a.Path, a.Object.Document, a.Object.Item, a.Set}
+}
 
 func origins(apps []*inventory.Application) string {
 	var text string
@@ -212,6 +216,7 @@ func (s *simulation) ownOfSet(key object.Key, before, heads []*inventory.Applica
 	case len(h.Unanalysed) > 0:
 		return Unknown, fmt.Sprintf("it is not known what the ApplicationSet %s generates: %s", b.Set, h.Unanalysed[0])
 	case h.KeepsApplications():
+		s.outcomes[key].waits = fmt.Sprintf("applicationsSync of the ApplicationSet %s is %s", b.Set, h.Spec.SyncPolicy.ApplicationsSync)
 		return Kept, fmt.Sprintf("the ApplicationSet %s does not generate it any more, and does not delete Applications", b.Set)
 	}
 	return s.remade(Deleted, heads), fmt.Sprintf("the ApplicationSet %s does not generate it any more", b.Set)
@@ -271,6 +276,9 @@ func (s *simulation) evolve(o *outcome, h *inventory.Application) {
 	}
 	if why := s.broken(h); why != "" {
 		o.frozen = "Argo CD cannot render it: " + why
+		if h.Broken == nil {
+			s.emptied(o, h, before, why)
+		}
 		s.meanwhile(o, h, before)
 		return
 	}
@@ -281,6 +289,7 @@ func (s *simulation) evolve(o *outcome, h *inventory.Application) {
 	for key, t := range p.gone {
 		fate, why := p.fate(key, t)
 		s.effect(o, s.cluster(h), t, key, fate, why)
+		s.waits(o, live{s.cluster(h), key}, why, p.waits(key, t))
 	}
 	if p.hold == Untouched && p.triggered {
 		s.applied(o, h, before, after)
@@ -323,34 +332,18 @@ func (s *simulation) hold(o *outcome, h *inventory.Application, gone, after map[
 
 // invalid says why Argo CD refuses an Application's specification.
 func (s *simulation) invalid(o *outcome, h *inventory.Application) (Fate, string) {
-	why := s.refusal(s.head, h)
+	why := s.head.refusal(h, s.options.Clusters)
 	if why == "" {
 		return Untouched, ""
 	}
 	// The two objects land one after the other: for a moment the new Application may be under the old project.
 	if old := *s.head; s.projectChanged(o, h) {
 		old.projects = s.base.projects
-		if s.refusal(&old, h) == "" {
+		if old.refusal(h, s.options.Clusters) == "" {
 			return AtRisk, "for a moment Argo CD may sync it under the project as it was; then: " + why
 		}
 	}
 	return Kept, why
-}
-
-func (s *simulation) refusal(side *side, h *inventory.Application) string {
-	p := side.project(h.Application)
-	if p == nil {
-		return ""
-	}
-	if d := side.destination(h.Application, s.options.Clusters); !p.PermitsDestination(d) {
-		return fmt.Sprintf("its project %s does not permit the destination %s, namespace %q", p.Metadata.Name, s.cluster(h), d.Namespace)
-	}
-	for _, source := range h.Spec.AllSources() {
-		if !p.PermitsSource(source.RepoURL) {
-			return fmt.Sprintf("its project %s does not permit the repository %s", p.Metadata.Name, source.RepoURL)
-		}
-	}
-	return ""
 }
 
 // projectChanged says whether an Application's project is not what it was.

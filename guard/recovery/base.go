@@ -48,8 +48,6 @@ var places = map[string]place{
 	"ValidatingAdmissionPolicy.admissionregistration.k8s.io":        {10, 2},
 	"ValidatingAdmissionPolicyBinding.admissionregistration.k8s.io": {10, 3},
 	"AppProject.argoproj.io":                                        {10, 5},
-	"Application.argoproj.io":                                       {10, 6},
-	"ApplicationSet.argoproj.io":                                    {10, 7},
 }
 
 const (

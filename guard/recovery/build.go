@@ -50,7 +50,8 @@ type builder struct {
 	claims     map[string][]string // of each workload: those that are bound to volumes of the plan
 	frozen     []Step
 	paused     []Step
-	rules      map[string]Rule // of each workload
+	generators map[Ref]*unstructured.Unstructured // ApplicationSets
+	rules      map[string]Rule                    // of each workload
 	hpas       map[string]int64
 	err        error
 }

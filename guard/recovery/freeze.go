@@ -14,6 +14,7 @@ import (
 
 const (
 	trackingID = "argocd.argoproj.io/tracking-id"
+	instance   = "app.kubernetes.io/instance" // of label tracking
 	partOf     = "app.kubernetes.io/name"
 )
 
@@ -58,14 +59,22 @@ func (b *builder) freeze(ctx context.Context) error {
 	slices.SortStableFunc(all, func(x, y ranked) int {
 		return cmp.Or(cmp.Compare(x.rank, y.rank), cmp.Compare(x.o.GetNamespace(), y.o.GetNamespace()), cmp.Compare(x.o.GetName(), y.o.GetName()))
 	})
+	live, err := b.cluster.list(ctx, "argoproj.io/v1alpha1", kindSet, "")
+	if err != nil {
+		return err
+	}
+	b.generate(live)
 	for _, x := range all {
-		r, was, none := refOf(&x.o), b.was(&x.o), int64(0)
+		r, was, none, phase := refOf(&x.o), b.was(&x.o), int64(0), 10
+		if len(b.generators) > 0 && isGenerator(r.Name, x.o.GetLabels()) {
+			phase = 13
+		}
 		s := b.add(0, Step{ID: "freeze/" + id(Scale, r), Action: Scale, Object: &r, Replicas: &none, Exactly: true, Was: &was, Timeout: "2m",
 			Before: "none", After: "it has no pods, and its annotation " + annotationWas + " says how many it had", Abort: "pods stay after 2m: delete them by hand, or stop their nodes",
-			Until: "p10/thaw/" + id(Scale, r)})
+			Until: fmt.Sprintf("p%d/thaw/%s", phase, id(Scale, r))})
 		b.frozen = append(b.frozen, *s)
 	}
-	return b.pause(ctx)
+	return b.pause(ctx, live)
 }
 
 // was is how many replicas a workload had before anybody stopped it.
@@ -100,9 +109,9 @@ func number(o *unstructured.Unstructured, path ...string) int64 {
 	return 0
 }
 
-// pause takes automated sync from the Applications of the plan's namespaces, and from those that manage them.
-func (b *builder) pause(ctx context.Context) error {
-	apps, err := b.cluster.list(ctx, "argoproj.io/v1alpha1", "Application", "")
+// pause takes automated sync from the Applications of the plan's namespaces, and from those that manage them or the sets that they are of.
+func (b *builder) pause(ctx context.Context, sets []unstructured.Unstructured) error {
+	apps, err := b.cluster.list(ctx, "argoproj.io/v1alpha1", kindApplication, "")
 	if err != nil {
 		return err
 	}
@@ -115,8 +124,12 @@ func (b *builder) pause(ctx context.Context) error {
 	}
 	for range apps { // a parent's parent, and so on
 		for _, a := range apps {
-			if parent := parentOf(&a); concerned[a.GetName()] && parent != "" {
-				concerned[parent] = true
+			if !concerned[a.GetName()] {
+				continue
+			}
+			concerned[parentOf(&a)] = true
+			if set := setOf(&a, sets); set != nil {
+				concerned[parentOf(set)] = true
 			}
 		}
 	}
@@ -152,10 +165,14 @@ func (b *builder) automated(a *unstructured.Unstructured) (map[string]any, bool)
 	return nil, false
 }
 
-// parentOf is the Application that manages another, by Argo CD's tracking annotation: "name:group/kind:namespace/name".
+// parentOf is the Application that manages an Application or a set: by Argo CD's tracking annotation, "name:group/kind:namespace/name", or by
+// its label where it tracks by that. "" is none.
 func parentOf(a *unstructured.Unstructured) string {
 	parent, _, ok := strings.Cut(a.GetAnnotations()[trackingID], ":")
-	if !ok || parent == a.GetName() {
+	if !ok {
+		parent = a.GetLabels()[instance]
+	}
+	if parent == a.GetName() && a.GetKind() == kindApplication {
 		return ""
 	}
 	return parent[strings.LastIndexByte(parent, '_')+1:]
@@ -189,28 +206,32 @@ func (b *builder) reconcile() {
 	steps[0] = *confirm
 	b.applications()
 	for _, f := range b.frozen {
-		s := Step{ID: strings.Replace(f.ID, "p0/freeze/", "thaw/", 1), Action: Scale, Object: f.Object, Replicas: f.Was, Exactly: true, Before: "Git is as it was before",
-			After: fmt.Sprintf("it has %d pods, and they are ready", *f.Was)}
-		b.add(10, s)
+		if strings.HasPrefix(f.Until, "p10/") {
+			b.add(10, thaw(f))
+		}
 	}
+}
+
+// thaw is the step that undoes one of freeze.
+func thaw(f Step) Step {
+	return Step{ID: strings.Replace(f.ID, "p0/freeze/", "thaw/", 1), Action: Scale, Object: f.Object, Replicas: f.Was, Exactly: true, Before: "Git is as it was before",
+		After: fmt.Sprintf("it has %d pods, and they are ready", *f.Was)}
 }
 
 // applications applies those of the manifests, without automated sync.
 func (b *builder) applications() {
-	for _, kind := range []string{"Application.argoproj.io", "ApplicationSet.argoproj.io"} {
-		for _, m := range b.Manifests.objects {
-			if m.GroupVersionKind().GroupKind().String() != kind {
-				continue
-			}
-			s := b.applied(m)
-			s.Suspended = true
-			s.After = "it is as in the manifest, without automated sync"
-			s.Until = "p13/" + id(ResumeSync, *s.Object)
-			automated, ok := b.automated(m.Unstructured)
-			b.add(10, s)
-			if ok && kind == "Application.argoproj.io" && !slices.ContainsFunc(b.paused, func(p Step) bool { return p.Object.key() == s.Object.key() }) {
-				b.paused = append(b.paused, Step{Object: s.Object, Automated: automated})
-			}
+	for _, m := range b.Manifests.objects {
+		if m.GroupVersionKind().GroupKind() != argoKind(kindApplication) {
+			continue
+		}
+		s := b.applied(m)
+		s.Suspended = true
+		s.After = "it is as in the manifest, without automated sync"
+		s.Until = "p13/" + id(ResumeSync, *s.Object)
+		automated, ok := b.automated(m.Unstructured)
+		b.add(10, s)
+		if ok && !slices.ContainsFunc(b.paused, func(p Step) bool { return p.Object.key() == s.Object.key() }) {
+			b.paused = append(b.paused, Step{Object: s.Object, Automated: automated})
 		}
 	}
 }

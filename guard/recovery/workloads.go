@@ -200,6 +200,7 @@ func (b *builder) restoreProbes(w workload) {
 
 func (b *builder) close() {
 	b.resume()
+	b.generating()
 	b.add(13, Step{ID: "inventory", Action: Close, Before: "everything else is done", After: "each claim is bound to the volume of the plan; the disks that were left alone are named",
 		Abort: "a claim is bound to another volume", Decides: "a person signs it off"})
 }

@@ -1,12 +1,10 @@
 package rule
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"maps"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -16,19 +14,11 @@ import (
 	"github.com/holdfast-telemetry/holdfast/guard/object"
 )
 
-// Changes are files as they are to be, and what each change is for.
-type Changes struct {
-	write  map[string][]byte
-	remove map[string]bool
-	was    map[string][]byte
-	done   []string
-}
-
 // Mend returns the changes that mend findings. Comments, order and everything else stay as they are, byte for byte. What cannot be mended
-// that way is left as it is, and found again.
+// that way is left as it is, and found again. A file is not moved where the order of files decides what counts of it.
 func Mend(i *inventory.Inventory, findings []finding.Finding) (*Changes, error) {
-	c := &Changes{write: make(map[string][]byte), remove: make(map[string]bool), was: make(map[string][]byte)}
-	m := &mender{check: &check{Inventory: i}, changes: c}
+	c := &Changes{files: make(map[string]*change)}
+	m := &mender{check: &check{Inventory: i}, changes: c, names: make(map[string]bool)}
 	byPath := make(map[string][]finding.Finding)
 	for _, f := range findings {
 		if f.In == nil || !i.Made(inventory.Origin{Path: f.Path, Object: f.In}) { // what a tool renders is mended in what it renders it from
@@ -50,6 +40,52 @@ func Mend(i *inventory.Inventory, findings []finding.Finding) (*Changes, error) 
 type mender struct {
 	*check
 	changes *Changes
+	names   map[string]bool // of files that will be there
+	// defined counts in how many places each object is, for each Application that reads it; made when the first asks.
+	defined map[definedIn]int
+}
+
+// definedIn is an object of whoever reads it: of an Application, or of nobody that is known.
+type definedIn struct {
+	key    object.Key
+	reader *inventory.Application
+}
+
+// ordered says whether an object of a file is defined in another place too, so that the order of files decides which of the two counts.
+func (m *mender) ordered(p string) bool {
+	if m.defined == nil {
+		m.defined = make(map[definedIn]int)
+		for n := range m.Files {
+			if f := &m.Files[n]; f.File != nil && !f.Skipped {
+				m.identities(f, func(id definedIn) { m.defined[id]++ })
+			}
+		}
+	}
+	found := false
+	m.identities(m.File(p), func(id definedIn) { found = found || m.defined[id] > 1 })
+	return found
+}
+
+// identities calls a function with each object of a file, for each Application that reads it. What steers Argo CD is one for all of them.
+func (m *mender) identities(f *inventory.File, do func(definedIn)) {
+	readers := m.reading(f.Path)
+	for n := range f.Objects {
+		o := &f.Objects[n]
+		switch {
+		case o.Generated:
+		case isControl(o):
+			key := m.Scopes.Normalise(o.Key.Canonical(), m.destination(f.Path))
+			key.Namespace = cmp.Or(key.Namespace, argo.DefaultNamespace)
+			do(definedIn{key: key})
+		case len(readers) == 0:
+			do(definedIn{key: m.Scopes.Normalise(o.Key.Canonical(), "")})
+		}
+		for _, a := range readers {
+			if !o.Generated && !isControl(o) {
+				do(definedIn{m.Scopes.Normalise(o.Key.Canonical(), a.Spec.Destination.Namespace), a})
+			}
+		}
+	}
 }
 
 // mend mends the findings of one file.
@@ -58,15 +94,24 @@ func (m *mender) mend(p string, findings []finding.Finding) error {
 	if err != nil {
 		return err
 	}
-	edited := m.edit(p, data, findings)
+	of := &change{was: data, write: make(map[string][]byte)}
+	edited := m.edit(p, of, findings)
 	has := func(id string) bool {
 		return slices.ContainsFunc(findings, func(f finding.Finding) bool { return f.Rule == id })
 	}
 	switch {
-	case has("HG020") && m.split(p, data, edited):
-	case has("HG021") && m.rename(p, data, edited):
-	case string(edited) != string(data):
-		m.changes.write[p], m.changes.was[p] = edited, data
+	case m.ordered(p): // nor where two definitions of an object are told apart by where they are
+		of.write[p] = edited
+	case has("HG020") && m.split(p, of, edited):
+	case has("HG021") && m.rename(p, of, edited):
+	default:
+		of.write[p] = edited
+	}
+	if string(of.write[p]) != string(data) {
+		m.changes.files[p] = of
+		for name := range of.write {
+			m.names[name] = true
+		}
 	}
 	return nil
 }
@@ -103,7 +148,8 @@ func wanted(f *finding.Finding, o *object.Object) []set {
 }
 
 // edit returns a file with the values that its findings ask for.
-func (m *mender) edit(p string, data []byte, findings []finding.Finding) []byte {
+func (m *mender) edit(p string, of *change, findings []finding.Finding) []byte {
+	data := of.was
 	wants := make(map[*object.Object][]set)
 	said := make(map[*object.Object][]string)
 	var objects []*object.Object
@@ -126,6 +172,7 @@ func (m *mender) edit(p string, data []byte, findings []finding.Finding) []byte 
 	}
 	s := newSource(p, data)
 	var edits []edit
+	var edited []*object.Object
 	var done []string
 	for _, o := range objects {
 		made, err := s.object(o, wants[o])
@@ -134,17 +181,18 @@ func (m *mender) edit(p string, data []byte, findings []finding.Finding) []byte 
 			continue
 		}
 		edits = append(edits, made...)
+		edited = append(edited, o)
 		done = append(done, said[o]...)
 	}
 	if len(edits) == 0 {
 		return data
 	}
-	edited := applyAll(data, edits)
-	if err := verify(p, data, edited, objects, wants); err != nil {
+	now := applyAll(data, edits)
+	if err := verify(p, data, now, objects, wants); err != nil {
 		return data
 	}
-	m.changes.done = append(m.changes.done, done...)
-	return edited
+	of.edited, of.done = edited, done
+	return now
 }
 
 // inFile returns the object of a file that was read again that stands where another one does.
@@ -178,7 +226,7 @@ func (s *source) object(o *object.Object, wants []set) ([]edit, error) {
 }
 
 // split writes each document of a file into one of its own. It says false where that cannot be done without a loss.
-func (m *mender) split(p string, was, data []byte) bool {
+func (m *mender) split(p string, of *change, data []byte) bool {
 	file := m.File(p)
 	if file.Lists || strings.HasSuffix(p, ".json") {
 		return false
@@ -205,12 +253,8 @@ func (m *mender) split(p string, was, data []byte) bool {
 	if at != len(file.Objects) {
 		return false
 	}
-	for name, text := range made {
-		m.changes.write[name] = text
-	}
-	m.changes.was[p] = was
-	m.changes.remove[p] = made[p] == nil
-	m.changes.done = append(m.changes.done, fmt.Sprintf("%s: HG020: its %d objects are in files of their own", p, len(made)))
+	of.write = made
+	of.done = append(of.done, fmt.Sprintf("%s: HG020: its %d objects are in files of their own", p, len(made)))
 	return true
 }
 
@@ -268,11 +312,11 @@ func (m *mender) readAs(p, name string) bool {
 
 // taken says whether a path is there, or will be.
 func (m *mender) taken(name string) bool {
-	return m.changes.write[name] != nil || m.file(name).Hash != "" || m.File(name) != nil
+	return m.names[name] || m.file(name).Hash != "" || m.File(name) != nil
 }
 
 // rename gives a file the name of its object.
-func (m *mender) rename(p string, was, data []byte) bool {
+func (m *mender) rename(p string, of *change, data []byte) bool {
 	name := m.fileName(p, &m.File(p).Objects[0])
 	if ending := path.Ext(p); ending == ".json" || ending == ".yml" {
 		name = strings.TrimSuffix(name, ".yaml") + ending
@@ -281,59 +325,7 @@ func (m *mender) rename(p string, was, data []byte) bool {
 	if m.taken(name) || !m.readAs(p, name) || strings.EqualFold(name, p) {
 		return false
 	}
-	m.changes.write[name], m.changes.remove[p], m.changes.was[p] = data, true, was
-	m.changes.done = append(m.changes.done, fmt.Sprintf("%s: HG021: it is named %s", p, path.Base(name)))
+	of.write[name] = data
+	of.done = append(of.done, fmt.Sprintf("%s: HG021: it is named %s", p, path.Base(name)))
 	return true
-}
-
-// Apply makes the changes in a folder. A file that is no longer what it was is left alone, and an error. New files are there before old
-// ones go. It returns a line for each change.
-func (c *Changes) Apply(folder string) ([]string, error) {
-	root, err := os.OpenRoot(folder)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = root.Close() }() // every file in it was closed with its error
-	for p, was := range c.was {
-		if now, err := root.ReadFile(filepath.FromSlash(p)); err != nil || string(now) != string(was) {
-			return nil, fmt.Errorf("%s has changed since it was read: nothing was written; check again", p)
-		}
-	}
-	for _, p := range slices.Sorted(maps.Keys(c.write)) {
-		if err := writeFile(root, filepath.FromSlash(p), c.write[p], c.was[p] == nil); err != nil {
-			return nil, fmt.Errorf("writing %s: %w", p, err)
-		}
-	}
-	for p, gone := range c.remove {
-		if gone {
-			if err := root.Remove(filepath.FromSlash(p)); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return c.done, nil
-}
-
-// writeFile replaces a file by one that is whole, or makes a new one where there is none.
-func writeFile(root *os.Root, name string, data []byte, fresh bool) error {
-	mode := os.FileMode(0o644) // as git has files
-	if about, err := root.Stat(name); err == nil {
-		if fresh {
-			return errors.New("it is there already")
-		}
-		mode = about.Mode().Perm()
-	}
-	temporary := name + ".holdfast-new"
-	f, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = root.Rename(temporary, name)
-	}
-	if err != nil {
-		return errors.Join(err, root.Remove(temporary))
-	}
-	return nil
 }

@@ -16,10 +16,11 @@ import (
 
 // revision is a tree in a git repository.
 type revision struct {
-	repository, name string
-	commit           string
-	files            []File
-	linked           []string
+	repository string
+	name       string // for messages
+	tree       string // git's name of the tree, or of the commit that has it
+	files      []File
+	linked     []string
 
 	mu     sync.Mutex // of the process, which answers one question after the other
 	cmd    *exec.Cmd
@@ -39,8 +40,23 @@ func git(ctx context.Context, repository string, args ...string) ([]byte, error)
 	return out.Bytes(), nil
 }
 
+// ErrNoRepository is in the error about a folder that is in none.
+var ErrNoRepository = errors.New("is in no git repository")
+
+// isRepository says why git does not read a repository: there is none, or it is another account's.
+func isRepository(ctx context.Context, folder string) error {
+	_, err := git(ctx, folder, "rev-parse", "--git-dir")
+	if err != nil && strings.Contains(err.Error(), "not a git repository") {
+		return fmt.Errorf("%s %w", folder, ErrNoRepository)
+	}
+	return err
+}
+
 // Commit returns the full name of the commit that a revision means.
 func Commit(ctx context.Context, repository, name string) (string, error) {
+	if err := isRepository(ctx, repository); err != nil {
+		return "", err
+	}
 	out, err := git(ctx, repository, "rev-parse", "--verify", "--end-of-options", name+"^{commit}")
 	if err != nil {
 		return "", fmt.Errorf("finding the revision %s (a shallow clone may lack it: fetch it first): %w", name, err)
@@ -50,6 +66,9 @@ func Commit(ctx context.Context, repository, name string) (string, error) {
 
 // MergeBase returns the newest commit that two revisions share.
 func MergeBase(ctx context.Context, repository, a, b string) (string, error) {
+	if err := isRepository(ctx, repository); err != nil {
+		return "", err
+	}
 	out, err := git(ctx, repository, "merge-base", "--end-of-options", a, b)
 	if err != nil {
 		return "", fmt.Errorf("finding where %s and %s part (a shallow clone may lack it: fetch more of it): %w", a, b, err)
@@ -63,8 +82,12 @@ func Revision(ctx context.Context, repository, name string) (Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &revision{repository: repository, name: name, commit: commit}
-	out, err := git(ctx, repository, "ls-tree", "-r", "-z", "--full-tree", commit)
+	return open(ctx, &revision{repository: repository, name: "the revision " + name, tree: commit})
+}
+
+// open lists a tree, and starts what gives its contents.
+func open(ctx context.Context, t *revision) (Tree, error) {
+	out, err := git(ctx, t.repository, "ls-tree", "-r", "-z", "--full-tree", t.tree)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +163,7 @@ func (t *revision) start(ctx context.Context) error {
 // LinkedFolders implements Linked.
 func (t *revision) LinkedFolders() []string { return t.linked }
 
-func (t *revision) Name() string  { return "the revision " + t.name }
+func (t *revision) Name() string  { return t.name }
 func (t *revision) Files() []File { return t.files }
 
 // Read asks for a content by its hash.

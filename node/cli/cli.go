@@ -35,7 +35,7 @@ type Options struct {
 	Out, Err io.Writer
 	// Getenv looks up environment variables; nil means os.Getenv.
 	Getenv func(string) string
-	// Run starts a node and returns when it has stopped; nil leaves `run` out of the tree.
+	// Run starts a node and returns when it has stopped; nil leaves `run` out of the tree. A FlagError tells that its options were wrong.
 	Run func(context.Context, RunOptions) error
 	// InUse returns an error when a node has a data folder open: what it writes meanwhile would look damaged. nil asks nobody.
 	InUse func(dir string) error
@@ -73,7 +73,7 @@ func New(o Options) *cobra.Command {
 	root.SetErr(a.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.completeFlags(cmd) }
-	root.SetFlagErrorFunc(commandline.Usage)
+	root.SetFlagErrorFunc(commandline.Flag)
 	return root
 }
 
@@ -100,12 +100,14 @@ func (a *app) root() *cobra.Command {
 		root.AddCommand(a.journalCommand(checks))
 	}
 	root.AddCommand(a.versionCommand())
-	root.Long = root.Short + ".\n\n" + envHelp
+	root.Long = root.Short + ".\n\n" + envHelp + "\n\n" + exitHelp
 	return root
 }
 
 const envHelp = `A flag that shows a variable such as [$INFLUX_HOST] takes its value from there when it is not given; HOLDFAST_HOST is the same
 and wins.`
+
+const exitHelp = `Exit codes: 0 done; 1 it could not be done, or a check found damage; 2 the command line was wrong and nothing was done.`
 
 // influxCommands are those that the `influx` command has too.
 func (a *app) influxCommands() []*cobra.Command {
@@ -141,6 +143,13 @@ func Main(ctx context.Context, o Options, args []string) int {
 func usagef(cmd *cobra.Command, format string, args ...any) error {
 	return commandline.Usage(cmd, fmt.Errorf(format, args...))
 }
+
+// FlagError tells that what a flag says cannot be used. The exit code is then that of a wrong command line.
+type FlagError struct{ Err error }
+
+func (e *FlagError) Error() string { return e.Err.Error() }
+
+func (e *FlagError) Unwrap() error { return e.Err }
 
 // silentError makes the exit code 1 where the command has already said all there is to say.
 type silentError struct{ error }

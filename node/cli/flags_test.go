@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -59,7 +60,7 @@ func TestRunGetsItsOptionsFromTheFlags(t *testing.T) {
 func TestRunRefusesFlagsThatContradict(t *testing.T) {
 	s := setting{options: Options{Run: func(context.Context, RunOptions) error { t.Error("a node was started"); return nil }}}
 	for _, args := range [][]string{
-		{"run", "--test", "--once"}, {"run", "--watch-config", "sometimes"}, {"run", "extra"}, {"run", "--test-wait", "-1"}, {"run", "--no-such-flag"},
+		{"run", "--test", "--once"}, {"run", "--watch-config", "sometimes"}, {"run", "extra"}, {"run", "--test-wait", "-1"}, {"run", "--no-such-flag"}, {"run", "--listen", "nonsense"},
 	} {
 		if got := s.run(t, args...); got.code != ExitUsage {
 			t.Errorf("%q: %s", args, got)
@@ -71,6 +72,36 @@ func TestErrorOfRunIsTheCommands(t *testing.T) {
 	s := setting{options: Options{Run: func(context.Context, RunOptions) error { return io.ErrUnexpectedEOF }}}
 	if got := s.run(t, "run"); got.code != ExitFailed || got.errors != "Error: unexpected EOF\n" {
 		t.Errorf("%s", got)
+	}
+}
+
+func TestAFlagThatTheNodeCannotUseIsAWrongCommandLine(t *testing.T) {
+	s := setting{options: Options{Run: func(context.Context, RunOptions) error {
+		return &FlagError{errors.New("--input-filter: no such input")}
+	}}}
+	if got := s.run(t, "run"); got.code != ExitUsage || !strings.HasPrefix(got.errors, "Error: --input-filter: no such input\nRun 'holdfast run --help'") {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestAnOrganizationToDeleteIsNotTakenFromTheEnvironment(t *testing.T) {
+	s := at(t, play(t))
+	s.env = map[string]string{"HOLDFAST_ORG_ID": orgID, "INFLUX_ORG_ID": orgID, "HOLDFAST_ORG": "o"}
+	if got := s.run(t, "org", "delete"); got.code != ExitUsage || !strings.Contains(got.errors, "missing --id (-i)") {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestAFlagThatHoldsNoIDIsNamed(t *testing.T) {
+	s := at(t, play(t))
+	for args, want := range map[string]string{
+		"replication create -n up --remote-bucket b --remote-id 12 --local-bucket-id zz":                     `--remote-id "12"`,
+		"replication create -n up --remote-bucket b --remote-id " + remoteID + " --local-bucket-id telegraf": `--local-bucket-id "telegraf"`,
+		"replication update -i " + replID + " --remote-bucket-id x":                                          `--remote-bucket-id "x"`,
+	} {
+		if got := s.run(t, strings.Fields(args)...); got.code != ExitUsage || !strings.Contains(got.errors, want+": an ID has 16 hexadecimal digits") {
+			t.Errorf("%s: %s", args, got)
+		}
 	}
 }
 

@@ -43,8 +43,7 @@ func (a *app) orgDelete() *cobra.Command {
 		}
 		return s.print(org, orgTable(org).deleted())
 	})
-	cmd.Flags().StringVarP(&id, "id", "i", "", "The organization ID")
-	fromEnv(cmd, "id", "ORG_ID")
+	cmd.Flags().StringVarP(&id, "id", "i", "", "The organization ID") // never from the environment, where it may stand for another purpose
 	required(cmd, "id")
 	return cmd
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-telemetry/holdfast/internal/id"
 	"github.com/holdfast-telemetry/holdfast/node/cli/client"
 )
 
@@ -29,6 +30,9 @@ func (a *app) replicationCreate() *cobra.Command {
 	var drop dropFlags
 	var r client.ReplicationCreate
 	cmd := a.online("create", "Create a new replication stream", func(ctx context.Context, s *session) error {
+		if err := checkIDs(s.cmd, "remote-id", "local-bucket-id", "remote-bucket-id"); err != nil {
+			return err
+		}
 		if r.RemoteBucketID == "" && r.RemoteBucketName == "" {
 			return usagef(s.cmd, "please supply one of: --remote-bucket-id, --remote-bucket")
 		}
@@ -57,7 +61,7 @@ func (a *app) replicationCreate() *cobra.Command {
 	f.StringVar(&r.RemoteBucketID, "remote-bucket-id", "", "ID of remote bucket data should be replicated to")
 	f.StringVar(&r.RemoteBucketName, "remote-bucket", "", "Name of remote bucket data should be replicated to")
 	f.Int64Var(&r.MaxQueueSizeBytes, "max-queue-bytes", defaultMaxQueueBytes, "Max queue size in bytes")
-	f.Int64Var(&r.MaxAgeSeconds, "max-age", defaultMaxAgeSeconds, "Maximum age (in seconds) of data before it is dropped, or 0 for the server's default")
+	f.Int64Var(&r.MaxAgeSeconds, "max-age", defaultMaxAgeSeconds, "Age in `seconds` beyond which data leaves the queue and is sent from the store; 0 is the server's default")
 	drop.addTo(cmd)
 	required(cmd, "name", "remote-id", "local-bucket-id")
 	return cmd
@@ -112,6 +116,9 @@ func (a *app) replicationUpdate() *cobra.Command {
 	var drop dropFlags
 	var patch client.ReplicationPatch
 	cmd := a.online("update", "Update an existing replication stream", func(ctx context.Context, s *session) error {
+		if err := checkIDs(s.cmd, "remote-id", "remote-bucket-id"); err != nil {
+			return err
+		}
 		var err error
 		if patch.DropNonRetryableData, err = drop.value(s.cmd); err != nil {
 			return err
@@ -130,17 +137,28 @@ func (a *app) replicationUpdate() *cobra.Command {
 	f.StringVar(&patch.RemoteBucketID, "remote-bucket-id", "", "New ID of remote bucket that data should be replicated to")
 	f.StringVar(&patch.RemoteBucketName, "remote-bucket", "", "New name of remote bucket that data should be replicated to")
 	f.Int64Var(&patch.MaxQueueSizeBytes, "max-queue-bytes", 0, "New max queue size in bytes")
-	f.Int64Var(&patch.MaxAgeSeconds, "max-age", 0, "New maximum age (in seconds) of data before it is dropped")
+	f.Int64Var(&patch.MaxAgeSeconds, "max-age", 0, "New age in `seconds` beyond which data leaves the queue and is sent from the store")
 	drop.addTo(cmd)
 	return cmd
+}
+
+// checkIDs refuses flags that were given and hold no ID.
+func checkIDs(cmd *cobra.Command, flags ...string) error {
+	for _, name := range flags {
+		f := cmd.Flags().Lookup(name)
+		if _, err := id.Parse(f.Value.String()); f.Changed && err != nil {
+			return usagef(cmd, "--%s %q: an ID has 16 hexadecimal digits", name, f.Value)
+		}
+	}
+	return nil
 }
 
 // dropFlags say whether a batch that the remote refuses for good is dropped: yes, no, or as it is.
 type dropFlags struct{ yes, no bool }
 
 func (d *dropFlags) addTo(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&d.yes, "drop-non-retryable-data", false, "Drop data when a non-retryable error is encountered instead of retrying")
-	cmd.Flags().BoolVar(&d.no, "no-drop-non-retryable-data", false, "Do not drop data when a non-retryable error is encountered")
+	cmd.Flags().BoolVar(&d.yes, "drop-non-retryable-data", false, "Count lines that the remote refuses for good, and do not keep them as dead letters")
+	cmd.Flags().BoolVar(&d.no, "no-drop-non-retryable-data", false, "Keep lines that the remote refuses for good as dead letters")
 }
 
 func (d *dropFlags) value(cmd *cobra.Command) (*bool, error) {

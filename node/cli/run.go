@@ -1,14 +1,18 @@
 package cli
 
 import (
+	"errors"
+	"net"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 )
 
 // RunOptions are what the flags of `run` say. Empty means that the flag was not given: the node's configuration decides.
 type RunOptions struct {
-	// Config are files or URLs of configuration, ConfigDirectory folders of files ending in .conf; files come first.
+	// Config are files or URLs of configuration, ConfigDirectory folders of files ending in .conf and of holdfast.toml; files come first.
 	Config, ConfigDirectory []string
 	// Data is the data folder; Listen is the HTTP address, host:port.
 	Data, Listen string
@@ -36,6 +40,9 @@ func (a *app) runCommand(use string) *cobra.Command {
 		default:
 			return usagef(cmd, "--watch-config %q is not understood: it is notify or poll", o.WatchConfig)
 		}
+		if _, _, err := net.SplitHostPort(o.Listen); o.Listen != "" && err != nil {
+			return usagef(cmd, "--listen %q is not understood: it is HOST:PORT, such as 127.0.0.1:8086", o.Listen)
+		}
 		if o.TestWait < 0 {
 			return usagef(cmd, "--test-wait is a number of seconds, 0 or more")
 		}
@@ -48,7 +55,11 @@ func (a *app) runCommand(use string) *cobra.Command {
 				*names = strings.FieldsFunc(filters[i], func(r rune) bool { return r == ':' })
 			}
 		}
-		return a.Run(cmd.Context(), o)
+		err := a.Run(cmd.Context(), o)
+		if wrong := new(FlagError); errors.As(err, &wrong) {
+			return commandline.Usage(cmd, err)
+		}
+		return err
 	})
 	cmd.Long = `Start a node: collect metrics, keep them, answer queries, replicate.
 
@@ -56,7 +67,7 @@ Without --config and without a file in the default places it collects this machi
 served on 127.0.0.1:8086 unless the configuration or a flag says otherwise. The first start prints a link to set the node up.`
 	f := cmd.Flags()
 	f.StringArrayVar(&o.Config, "config", nil, "Configuration `file` or URL to load; repeatable")
-	f.StringArrayVar(&o.ConfigDirectory, "config-directory", nil, "`Folder` of *.conf files to load; repeatable")
+	f.StringArrayVar(&o.ConfigDirectory, "config-directory", nil, "`Folder` of *.conf files and holdfast.toml to load; repeatable")
 	f.StringVar(&o.Data, "data", "", "Data `folder` (default ./holdfast-data)")
 	f.StringVar(&o.Listen, "listen", "", "HTTP `address` (default 127.0.0.1:8086)")
 	f.BoolVar(&o.Test, "test", false, "Gather metrics once, print them, and exit")
@@ -94,6 +105,6 @@ func (a *app) telegrafConfigCommand() *cobra.Command {
 	check := a.leaf("check", "Check configuration files", func(cmd *cobra.Command, _ []string) error { return a.Run(cmd.Context(), o) })
 	check.Long = `Load configuration files and check them as a start would, without starting anything. Exit code 1 says that a node would not start.`
 	check.Flags().StringArrayVar(&o.Config, "config", nil, "Configuration `file` or URL to check; repeatable")
-	check.Flags().StringArrayVar(&o.ConfigDirectory, "config-directory", nil, "`Folder` of *.conf files to check; repeatable")
+	check.Flags().StringArrayVar(&o.ConfigDirectory, "config-directory", nil, "`Folder` of *.conf files and holdfast.toml to check; repeatable")
 	return a.group("config", "Commands for configuration files", check)
 }

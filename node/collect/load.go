@@ -17,6 +17,7 @@ import (
 	"github.com/influxdata/telegraf/models"
 	"github.com/influxdata/telegraf/plugins/aggregators"
 	"github.com/influxdata/telegraf/plugins/inputs"
+	"github.com/influxdata/telegraf/plugins/parsers"
 	"github.com/influxdata/telegraf/plugins/processors"
 	"github.com/influxdata/telegraf/plugins/secretstores"
 	"github.com/influxdata/toml"
@@ -61,6 +62,9 @@ var loading sync.Mutex
 // Load decodes the tables that collecting knows, those of Telegraf, and checks every option. Plugins are not started and
 // nothing is contacted.
 func Load(tables []*conf.Table, o LoadOptions) (*Config, error) {
+	if err := o.checkFilters(tables); err != nil {
+		return nil, err
+	}
 	loading.Lock()
 	defer loading.Unlock()
 	if o.Logger == nil {
@@ -157,6 +161,10 @@ func (c *Config) loadTable(t *conf.Table) error {
 		}
 		if len(c.tg.UnusedFields) > 0 {
 			return c.unknownOptions(t)
+		}
+		if text := err.Error(); strings.HasSuffix(text, "parser not found") || strings.Contains(text, "undefined but requested parser") {
+			return t.Errorf("data_format", "%s.data_format names a format that this build does not have; it has %s", t.Name(),
+				strings.Join(slices.Sorted(maps.Keys(parsers.Parsers)), ", "))
 		}
 		return t.Wrap(err)
 	}

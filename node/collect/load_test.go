@@ -3,15 +3,21 @@ package collect
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/influxdata/telegraf/plugins/aggregators"
+	"github.com/influxdata/telegraf/plugins/inputs"
 	"github.com/influxdata/telegraf/plugins/inputs/exec"
 	"github.com/influxdata/telegraf/plugins/inputs/ping"
+	"github.com/influxdata/telegraf/plugins/parsers"
 	"github.com/influxdata/telegraf/plugins/processors"
+	"github.com/influxdata/telegraf/plugins/secretstores"
 
 	"github.com/holdfast-telemetry/holdfast/node/collect/conf"
 )
@@ -91,7 +97,8 @@ func TestMistakesNameTheOptionItsFileAndLine(t *testing.T) {
 		{"type from the environment", "[[inputs.ping]]\n  count = \"${WORD}\"\n", `test.conf:2: inputs.ping.count: cannot unmarshal TOML string into int`},
 		{"interval", "[agent]\n  interval = \"0s\"\n", `agent.interval must be greater than 0`},
 		{"negative interval", "[[inputs.cpu]]\n  interval = \"-1s\"\n", `test.conf:2: inputs.cpu: interval and collection_jitter must not be negative`},
-		{"parser", "[[inputs.exec]]\n  commands = [\"true\"]\n  data_format = \"xml\"\n", `test.conf:1: `},
+		{"parser", "[[inputs.exec]]\n  commands = [\"true\"]\n  data_format = \"xml\"\n", `test.conf:3: inputs.exec.data_format names a format that this build does not have; it has csv, form_urlencoded, graphite, `},
+		{"parser of a processor", "[[processors.parser]]\n  data_format = \"avro\"\n", `test.conf:2: processors.parser.data_format names a format`},
 		{"output", "[[outputs.kafka]]\n", `test.conf:1: the output outputs.kafka is not supported yet; an output can be influxdb_v2 or influxdb`},
 		{"filter on an output", "[[outputs.influxdb_v2]]\n  bucket = \"b\"\n  namepass = [\"cpu\"]\n", `test.conf:3: outputs.influxdb_v2.namepass is not supported`},
 		{"filter table on an output", "[[outputs.influxdb]]\n  [outputs.influxdb.tagpass]\n    a = [\"b\"]\n", `test.conf:1: outputs.influxdb.tagpass is not supported`},
@@ -265,6 +272,30 @@ func TestAllProcessorsAnswerAtOnce(t *testing.T) {
 	for name, create := range processors.Processors {
 		if _, ok := create().(processors.HasUnwrap); !ok {
 			t.Errorf("processors.%s is a streaming processor", name)
+		}
+	}
+}
+
+// Whoever plans a configuration reads the page, not the program.
+func TestTheConfigurationPageNamesEveryPluginThatIsBuiltIn(t *testing.T) {
+	page, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for row, want := range map[string][]string{
+		"inputs": slices.Collect(maps.Keys(inputs.Inputs)), "data formats": slices.Collect(maps.Keys(parsers.Parsers)),
+		"processors": slices.Collect(maps.Keys(processors.Processors)), "aggregators": slices.Collect(maps.Keys(aggregators.Aggregators)),
+		"secret stores": slices.Collect(maps.Keys(secretstores.SecretStores)),
+	} {
+		_, text, _ := strings.Cut(string(page), "\n| "+row+" | ")
+		text, _, _ = strings.Cut(text, "\n")
+		if len(want) == 0 || strings.Count(text, "`")/2 != len(want) {
+			t.Errorf("%s: %d are built in, the page has %s", row, len(want), text)
+		}
+		for _, name := range want {
+			if !strings.Contains(text, "`"+name+"`") {
+				t.Errorf("%s: the page lacks %s", row, name)
+			}
 		}
 	}
 }

@@ -113,3 +113,36 @@ func TestW11QueueCountsOnlyWhatIsUnsent(t *testing.T) {
 		}
 	})
 }
+
+// Whoever pauses or resumes is answered before the stream has looked at its orders.
+func TestStatusHasAPauseAsSoonAsItIsAskedFor(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.add()
+		b.write(1)
+		b.drained(time.Minute)
+		for _, step := range []struct {
+			paused bool
+			state  State
+		}{{true, Paused}, {false, Idle}, {true, Paused}} {
+			b.spec.Paused = step.paused
+			if err := b.set.Update(b.spec); err != nil {
+				t.Fatal(err)
+			}
+			if s := b.status(); s.State != step.state {
+				t.Errorf("with paused %t the state is %s, want %s", step.paused, s.State, step.state)
+			}
+			time.Sleep(time.Second)
+			if s := b.status(); s.State != step.state {
+				t.Errorf("with paused %t the state is %s a second later, want %s", step.paused, s.State, step.state)
+			}
+		}
+		b.write(1)
+		b.spec.Paused = false
+		if err := b.set.Update(b.spec); err != nil {
+			t.Fatal(err)
+		}
+		if s := b.status(); s.State != Sending {
+			t.Errorf("with something to send the state is %s", s.State)
+		}
+	})
+}

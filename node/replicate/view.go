@@ -113,7 +113,8 @@ func (s *stream) firstUnsent() time.Time {
 	return first
 }
 
-// status returns what is known now. It may be called from any goroutine.
+// status returns what is known now. It may be called from any goroutine. A pause that is asked for, or ended, is told at once, before the
+// stream's goroutine has looked.
 func (s *stream) status(now time.Time) Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,6 +141,14 @@ func (s *stream) status(now time.Time) Status {
 	}
 	st.RemainingBytes = v.remaining()
 	st.ETA = v.eta(now, st.RemainingBytes)
+	if v.spec.Paused && v.state != Failed && v.state != Stopped {
+		st.State, st.Reason, st.NextTry = Paused, "", time.Time{}
+	} else if v.state == Paused {
+		st.State = Idle
+		if st.RemainingBytes > 0 {
+			st.State = Sending
+		}
+	}
 	return st
 }
 

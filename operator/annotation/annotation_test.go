@@ -57,7 +57,7 @@ func TestEveryKeyIsChecked(t *testing.T) {
 		"class": {"default": "", "a.b_c-D": "", "a, b": "", "a,b,a": `names class "a" twice`, "": "!a class's name is missing", "a,": "!a class's name is missing", "../x": class(`"../x"`),
 			"a/b": class(`"a/b"`), "-a": class(`"-a"`), "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p": "", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q": "!names 17 classes; a sidecar has at most 16",
 			strings.Repeat("a", 63): "", strings.Repeat("a", 64): class(`"` + strings.Repeat("a", 64) + `"`)},
-		"port":  {"8080": "", " 8080 ": "", "": "", "0": `!"0" is not a port: a number from 1 to 65535`, "65535": "", "65536": `!"65536" is not a port: a number from 1 to 65535`, "http": `!"http" is not a port: a number from 1 to 65535`},
+		"port":  {"8080": "", " 8080 ": "", "": "names no port: nothing is scraped; name one, or take the annotation away", "0": `!"0" is not a port: a number from 1 to 65535`, "65535": "", "65536": `!"65536" is not a port: a number from 1 to 65535`, "http": `!"http" is not a port: a number from 1 to 65535`},
 		"ports": {"8080, 9090": "", "1,,1": "", "1,x": `!"x" is not a port: a number from 1 to 65535`},
 		"path": {"/m": "", "/a?b=c": "", "metrics": `"metrics" has no leading slash; /metrics is used`,
 			"/a b": `!"/a b" is not a path: it has a blank, a quote or a control character; escape those as %20 and the like`,

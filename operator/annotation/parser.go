@@ -182,8 +182,11 @@ func (p *parser) interval() string {
 		return ""
 	}
 	text := strings.TrimSpace(v.text)
-	if err := validInterval(text); err != nil {
+	switch d, err := interval(text); {
+	case err != nil:
 		p.fail(v, "%v", err)
+	case d < shortest:
+		p.warn(v, "%s is less than %s: the sidecar would do nothing else; write a number with its unit, such as 10s", quote(text), shortest)
 	}
 	return text
 }

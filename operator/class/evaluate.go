@@ -117,11 +117,12 @@ func (v *evaluator) observe(key Key, raw Raw) {
 		v.judge(e, Verdict{Reason: ReasonSyntaxError, Message: err.Error(), CheckedBy: CheckedBySyntax})
 		return
 	}
-	c := &Class{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, Text: v.once(raw.Text, hash), Hash: hash, Tables: tables, Sidecar: raw.Sidecar, Source: raw.Source}
+	c := &Class{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, Text: v.once(raw.Text, hash), Hash: hash, Tables: tables,
+		Sidecar: raw.Sidecar, Source: raw.Source, Since: v.r.o.Now()}
 	if v.checker(c) == nil {
 		e.accept(c, true)
 		verdict := Verdict{Valid: true, Reason: ReasonAccepted, Warning: warning(tables), CheckedBy: CheckedBySyntax}
-		if len(v.r.o.Checkers) > 0 { // where agents are asked, one that cannot be is no silent yes
+		if len(v.r.o.Checkers) > 0 && !v.r.o.offline { // where agents are asked, one that cannot be is no silent yes
 			verdict.Reason = ReasonNotChecked
 			verdict.Message = fmt.Sprintf("checked: syntax only: the operator has no checker of the agent %s", agentOf(c, v.r.o.DefaultAgent))
 		}
@@ -190,8 +191,16 @@ func (v *evaluator) ask(ctx context.Context, e *entry) {
 		return
 	}
 	var refusal *agent.Refusal
+	var unjudged *agent.Unjudged
 	c := e.text
 	switch {
+	case errors.As(err, &unjudged):
+		v.r.metrics.checked("unjudged", time.Since(start))
+		delete(v.down, which)
+		e.accept(c, true) // no later check could say more
+		e.text = nil
+		v.judge(e, Verdict{Valid: true, Reason: ReasonPartlyChecked, Message: "accepted by syntax; " + unjudged.Message, Warning: warning(c.Tables),
+			CheckedBy: CheckedBySyntax})
 	case err == nil:
 		v.r.metrics.checked("accepted", time.Since(start))
 		delete(v.down, which)

@@ -32,6 +32,9 @@ type Options struct {
 	RetryMin, RetryMax time.Duration
 	// Now is the clock; time.Now without it.
 	Now func() time.Time
+
+	// offline is that whoever asks has chosen which agents are asked.
+	offline bool
 }
 
 // Registry holds the classes of all sources, checked.
@@ -72,7 +75,7 @@ func NewRegistry(o Options, sources ...Source) *Registry {
 		o.Now = time.Now
 	}
 	r := &Registry{
-		o: o, log: o.Logger, sources: sources, metrics: newMetrics(o.Registerer),
+		o: o, log: o.Logger, sources: sources, metrics: newMetrics(o.Registerer, o.Now),
 		synced: make(chan struct{}), offered: map[int]map[Key]Raw{}, subscribers: map[int]func([]Key){}, poke: make(chan struct{}, 1),
 	}
 	r.eval = newEvaluator(r)

@@ -225,6 +225,9 @@ func (f *runFlags) sidecar(fail func(string, ...any)) (notes []string) {
 		if f.image != "" && !strings.Contains(f.image, "@sha256:") {
 			notes = append(notes, fmt.Sprintf("--%s %s is not pinned by digest: what runs beside pods can change without anyone's doing", f.name, f.image))
 		}
+		if old := sidecar.OldTelegraf(d.Sidecar.Agent, f.image); old != "" && f.name != "holdfast-image" {
+			notes = append(notes, "--"+f.name+": "+old)
+		}
 	}
 	return notes
 }

@@ -47,6 +47,8 @@ const (
 type Text struct {
 	Text []byte
 	Hash string
+	// Since is when the text was first seen; zero when that is not known.
+	Since time.Time
 }
 
 // Classes is where the texts are.
@@ -110,6 +112,7 @@ func (c *Controller) delivers(namespace string) bool {
 type metrics struct {
 	pods     *prometheus.GaugeVec
 	writes   *prometheus.CounterVec
+	reload   prometheus.Histogram
 	failures *prometheus.CounterVec
 }
 
@@ -123,12 +126,17 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "holdfast_operator_writes_total",
 			Help: "Objects written, by kind: secret, configmap, pod.",
 		}, []string{"kind"}),
+		reload: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "holdfast_operator_reload_seconds",
+			Help:    "Time from when the operator saw another text of a class to when a namespace that had the old one was given it.",
+			Buckets: prometheus.ExponentialBuckets(0.1, 2, 12),
+		}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "holdfast_operator_delivery_failures_total",
 			Help: "Deliveries that failed and are tried again, by namespace.",
 		}, []string{"namespace"}),
 	}
-	r.MustRegister(m.pods, m.writes, m.failures)
+	r.MustRegister(m.pods, m.writes, m.reload, m.failures)
 	return m
 }
 

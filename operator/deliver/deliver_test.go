@@ -34,12 +34,13 @@ const grace = 10 * time.Minute
 // texts are the classes as a registry would answer, the same in all namespaces.
 type texts struct {
 	all    map[string]string
+	since  time.Time
 	counts map[string]map[string]deliver.Count
 }
 
 func (c *texts) Text(_, class string) (deliver.Text, bool) {
 	text, ok := c.all[class]
-	return deliver.Text{Text: []byte(text), Hash: "hash-" + text}, ok
+	return deliver.Text{Text: []byte(text), Hash: "hash-" + text, Since: c.since}, ok
 }
 
 // Known is closed: there is nothing to wait for.

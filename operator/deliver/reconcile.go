@@ -256,7 +256,20 @@ func (c *Controller) write(ctx context.Context, namespace string, space *space, 
 	if err := fits(c.Object, data); err != nil {
 		return nil, err
 	}
-	return texts, c.apply(ctx, namespace, space, delivered, data)
+	if err := c.apply(ctx, namespace, space, delivered, data); err != nil {
+		return texts, err
+	}
+	c.measure(object, texts)
+	return texts, nil
+}
+
+// measure notes how long the texts took that took the place of others.
+func (c *Controller) measure(object *metav1.PartialObjectMetadata, texts map[string]Text) {
+	for class, old := range deliveredTo(object) {
+		if text, ok := texts[class]; ok && text.Hash != old && !text.Since.IsZero() {
+			c.metrics.reload.Observe(c.Now().Sub(text.Since).Seconds())
+		}
+	}
 }
 
 // mayHave fails with ErrOutOfScope unless a namespace may have each of the classes.

@@ -1,7 +1,9 @@
 package access
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
 )
@@ -18,13 +20,26 @@ type RulesFile struct {
 
 // OpenRules reads a rules file, which must be right.
 func OpenRules(path string) (*RulesFile, error) {
-	f := &RulesFile{Logger: slog.New(slog.DiscardHandler)}
+	f, err := AwaitRules(path)
+	if err == nil && f.told != "" {
+		return nil, fmt.Errorf("reading the rules of who may have what signed: %w; write them there (a file with the line rules: [] allows nobody anything)", f.Err())
+	}
+	return f, err
+}
+
+// AwaitRules is OpenRules of a file that need not be there yet. Nothing is allowed until it is.
+func AwaitRules(path string) (*RulesFile, error) {
+	f := &RulesFile{Logger: slog.New(slog.DiscardHandler), used: new(Rules)}
 	f.file = followed[*Rules]{path: path, limit: maxRulesFile, parse: func(text []byte) (*Rules, error) { return ParseRules(path, text) }}
 	rules, err := f.file.get()
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		f.told = err.Error() // by who opens it
+	case err != nil:
 		return nil, fmt.Errorf("reading the rules of who may have what signed: %w", err)
+	default:
+		f.used = rules
 	}
-	f.used = rules
 	return f, nil
 }
 

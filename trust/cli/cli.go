@@ -3,25 +3,17 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 
 	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/internal/version"
 	"github.com/holdfast-telemetry/holdfast/trust/rotation"
 	"github.com/holdfast-telemetry/holdfast/trust/settings"
-)
-
-// Exit codes of Main.
-const (
-	ExitDone    = 0 // the command did what it was asked
-	ExitFailed  = 1 // the command could not do it, or what it checked is not good
-	ExitUsage   = 2 // the command line was wrong and nothing was done
-	ExitUnknown = 3 // it could not be found out: a registry or a cluster could not be asked
 )
 
 // Options are what the caller gives the command line.
@@ -44,7 +36,8 @@ type app struct {
 // Main runs one command line (without the program's name) and returns the exit code.
 func Main(ctx context.Context, o Options, args []string) int {
 	a := &app{Options: o}
-	root := &cobra.Command{Use: "holdfast-trust", Short: "Sign container images by keys that rotate, and keep clusters to what is signed"}
+	root := &cobra.Command{Use: "holdfast-trust", Short: "Sign container images by keys that rotate, and keep clusters to what is signed",
+		Long: "Sign container images by keys that rotate, and keep clusters to what is signed.\n\n" + exitCodes}
 	root.PersistentFlags().StringVar(&a.config, "config", "", "the configuration, a YAML file")
 	root.PersistentFlags().StringVar(&a.data, "data", "", "the folder of keys, state, tokens and audit log (default holdfast-trust, or what the configuration says)")
 	root.PersistentFlags().StringVar(&a.level, "log-level", "info", "debug, info, warn or error")
@@ -54,28 +47,17 @@ func Main(ctx context.Context, o Options, args []string) int {
 	root.SetOut(o.Out)
 	root.SetErr(o.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(commandline.Usage)
+	root.SetFlagErrorFunc(commandline.Flag)
 	commandline.Strict(root)
 	root.SetArgs(commandline.Normalise(root, args))
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // what the library says beside its errors
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return ExitDone
 	}
 	_, _ = fmt.Fprintf(o.Err, "Error: %v\n", err)
-	var unknown *unknownError
-	switch {
-	case commandline.IsUsage(err):
-		return ExitUsage
-	case errors.As(err, &unknown):
-		return ExitUnknown
-	}
-	return ExitFailed
+	return exitCode(err)
 }
-
-// unknownError tells that something could not be found out.
-type unknownError struct{ error }
-
-func (e *unknownError) Unwrap() error { return e.error }
 
 // arguments checks the number of arguments.
 var arguments = commandline.Arguments
@@ -83,15 +65,24 @@ var arguments = commandline.Arguments
 // many is a number of arguments without a bound.
 const many = 1 << 20
 
-func (a *app) settings() (*settings.Settings, error) { return settings.Read(a.config, a.data) }
+func (a *app) settings() (*settings.Settings, error) {
+	s, err := settings.Read(a.config, a.data)
+	if err != nil {
+		return nil, &settingsError{err}
+	}
+	return s, nil
+}
 
-func (a *app) logger() (*slog.Logger, error) {
+func (a *app) logger(cmd *cobra.Command) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(a.level)); err != nil {
-		return nil, fmt.Errorf("--log-level: %w", err)
+		return nil, commandline.Usage(cmd, fmt.Errorf("--log-level %q is not understood: it is debug, info, warn or error", a.level))
 	}
 	return slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: level})), nil
 }
+
+// tell says something that is not the command's output.
+func (a *app) tell(format string, args ...any) { _, _ = fmt.Fprintf(a.Err, format+"\n", args...) }
 
 func (a *app) printf(format string, args ...any) { _, _ = fmt.Fprintf(a.Out, format, args...) }
 

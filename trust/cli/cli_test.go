@@ -267,8 +267,93 @@ func TestWhatIsMissingIsSaidBeforeAnythingChanges(t *testing.T) {
 			t.Errorf("%v: %d %s", args, code, errs)
 		}
 	}
-	if code, _, errs := p.run("images", "check", p.path("none.yaml")); code != cli.ExitFailed || !strings.Contains(errs, "none.yaml") {
+	if code, _, errs := p.run("images", "check", p.path("none.yaml")); code != cli.ExitUnknown || !strings.Contains(errs, "none.yaml") {
 		t.Errorf("a list that is not there: %d %s", code, errs)
+	}
+}
+
+func TestCommandsMakeNoKeysWhereThereAreNone(t *testing.T) {
+	p := newPlace(t)
+	gone, empty := p.path("typo"), t.TempDir()
+	p.write("list.json", "{}")
+	p.env["HOLDFAST_TRUST_TOKEN"] = "hft_x"
+	for _, dir := range []string{gone, empty} {
+		for _, args := range []string{"keys list", "keys rotate", "keys pin", "keys pin --next", "keys relist", "keys renew", "keys revoke images/1", "keys adopt " + p.path("list.json"),
+			"recover --revoke-now", "audit verify", "ci-credentials rotate ci", "ci-credentials revoke ci"} {
+			code, out, errs := p.run(append(strings.Fields(args), "--data", dir)...)
+			if code != cli.ExitUnknown || out != "" || !strings.Contains(errs, dir) {
+				t.Errorf("%s in %s: %d %s%s", args, dir, code, out, errs)
+			}
+			if !strings.HasPrefix(args, "audit") && !strings.Contains(errs, "Is --data or --config the service's?") {
+				t.Errorf("%s does not say how to mend it: %s", args, errs)
+			}
+		}
+	}
+	if code, _, errs := p.run("ci-credentials", "add", "ci", "--data", gone); code == cli.ExitDone || !strings.Contains(errs, gone) {
+		t.Errorf("a token for a service that is not there: %d %s", code, errs)
+	}
+	if _, err := os.Stat(gone); err == nil {
+		t.Errorf("%s was made", gone)
+	}
+	if made, err := os.ReadDir(empty); err != nil || len(made) > 0 {
+		t.Errorf("in the empty folder is now %v, %v", made, err)
+	}
+	if _, out, errs := p.run("ci-credentials", "add", "ci", "--data", empty); !strings.HasPrefix(out, "hft_") || !strings.Contains(errs, "tokens.json is new") {
+		t.Errorf("the first token: %s%s", out, errs)
+	}
+}
+
+// The rule is the same for all commands, and the help says it.
+func TestExitCodesTellWhatIsWrongFromWhatCouldNotBeHad(t *testing.T) {
+	p := newPlace(t)
+	p.env["HOLDFAST_TRUST_TOKEN"] = "hft_x"
+	p.write("wrong.yaml", "timing: {active: soon}\n")
+	p.write("pin.pem", "no key")
+	p.write("kubeconfig", "")
+	t.Setenv("KUBECONFIG", p.path("kubeconfig"))
+	t.Setenv("HOME", p.dir)
+	none, image := p.path("none"), "reg.example/app@sha256:"+strings.Repeat("a", 64)
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"keys list --config " + p.path("wrong.yaml"), cli.ExitUsage, `wrong.yaml:1: "soon" is no time: 90s, 1h30m or 7d are some` + "\n"},
+		{"keys list --config " + none, cli.ExitUnknown, "none: no such file"},
+		{"keys list --log-level loud", cli.ExitUsage, `--log-level "loud" is not understood: it is debug, info, warn or error`},
+		{"ci-credentials add ci --life 5x", cli.ExitUsage, `Error: --life "5x" is not understood: it is a time such as 90s or 1h30m` + "\n"},
+		{"sync --minimum-version three", cli.ExitUsage, `Error: --minimum-version "three" is not understood: it is a whole number` + "\n"},
+		{"resign --deployed " + none, cli.ExitUnknown, "none: no such file"},
+		{"verify --pin " + none + " " + image, cli.ExitUnknown, "none: no such file"},
+		{"verify --pin " + p.path("pin.pem") + " --deployed " + none, cli.ExitUnknown, "none: no such file"},
+		{"sign --url http://trust.example " + image, cli.ExitUsage, "is no https URL"},
+		{"sign --ca " + none + " " + image, cli.ExitUnknown, "none: no such file"},
+		{"sign --certificate " + none + " --key " + none + " " + image, cli.ExitUnknown, "none: no such file"},
+		{"inventory --pin " + none, cli.ExitUnknown, "there is no kubeconfig: give one by --kubeconfig, or set KUBECONFIG"},
+		{"selftest --good a --bad b", cli.ExitUnknown, "there is no kubeconfig: give one by --kubeconfig, or set KUBECONFIG"},
+		{"sync --keys https://trust.example --pin " + none, cli.ExitUnknown, "there is no kubeconfig"},
+		{"audit verify", cli.ExitUnknown, "no audit log"},
+	} {
+		if code, _, errs := p.run(strings.Fields(c.args)...); code != c.code || !strings.Contains(errs, c.says) {
+			t.Errorf("%s: %d %s, want %d %s", c.args, code, errs, c.code, c.says)
+		}
+	}
+	delete(p.env, "HOLDFAST_TRUST_TOKEN")
+	if code, _, errs := p.run("sign", image); code != cli.ExitUsage || !strings.Contains(errs, "there is no token") {
+		t.Errorf("without a token: %d %s", code, errs)
+	}
+	if help := p.must("--help"); !strings.Contains(help, "Exit codes: 0 done; 1 ") {
+		t.Errorf("the help says %s", help)
+	}
+}
+
+func TestWhatIsNotSignedIsToldOnce(t *testing.T) {
+	p := newPlace(t)
+	p.serve()
+	p.env["HOLDFAST_TRUST_TOKEN"] = strings.TrimSpace(p.must("ci-credentials", "add", "ci"))
+	code, out, errs := p.run("sign", "--url", p.url, "reg.example/app:1")
+	if code != cli.ExitFailed || out != `FAILED  reg.example/app:1: "reg.example/app:1" names no image by its digest, as reg.example/app@sha256:… does`+"\n" || errs != "Error: 1 of 1 images were not signed\n" {
+		t.Errorf("%d %s%s", code, out, errs)
 	}
 }
 

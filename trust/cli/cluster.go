@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"time"
@@ -18,28 +19,16 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/klog/v2"
 
 	"github.com/holdfast-telemetry/holdfast/internal/commandline"
+	"github.com/holdfast-telemetry/holdfast/trust"
 	"github.com/holdfast-telemetry/holdfast/trust/key"
 	"github.com/holdfast-telemetry/holdfast/trust/policy"
 	"github.com/holdfast-telemetry/holdfast/trust/selftest"
 	"github.com/holdfast-telemetry/holdfast/trust/sync"
 )
-
-// clusterConfig finds the API server.
-func clusterConfig(kubeconfig string) (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("finding the API server: %w", err)
-	}
-	config.UserAgent = "holdfast-trust"
-	return config, nil
-}
 
 // selftestFlags are the images and the namespace of the self-test.
 type selftestFlags struct {
@@ -49,7 +38,7 @@ type selftestFlags struct {
 
 func (f *selftestFlags) add(cmd *cobra.Command, prefix string) {
 	cmd.Flags().StringVar(&f.namespace, prefix+"namespace", "holdfast-selftest", "namespace of the self-test's dry runs, for which the policy holds")
-	cmd.Flags().StringVar(&f.repository, prefix+"repository", "", "the repository in which the service keeps the images of the self-test (selftest.repository in its configuration), in place of the next two")
+	cmd.Flags().StringVar(&f.repository, prefix+"repository", "", "the repository in which the service keeps the images of the self-test (selftest.repository in its configuration), in place of --"+prefix+"good and --"+prefix+"bad")
 	cmd.Flags().StringVar(&f.good, prefix+"good", "", "an image, by digest, that a listed key signed")
 	cmd.Flags().StringVar(&f.bad, prefix+"bad", "", "an image, by digest, that only another key signed")
 	cmd.Flags().DurationVar(&f.settle, prefix+"settle", 15*time.Second, "how long a policy may take to be in force")
@@ -89,7 +78,7 @@ func (a *app) selftestCommand() *cobra.Command {
 		if f.good == "" || f.bad == "" {
 			return commandline.Usage(cmd, errors.New("--repository, or --good and --bad, are wanted"))
 		}
-		config, err := clusterConfig(kubeconfig)
+		config, err := trust.ClusterConfig(kubeconfig)
 		if err != nil {
 			return &unknownError{err}
 		}
@@ -140,7 +129,7 @@ func (a *app) syncCommand() *cobra.Command {
 	flags.BoolVar(&f.plain, "plain", false, "allow an http URL: whoever is in between can keep lists back, but not change them")
 	flags.StringSliceVar(&f.pins, "pin", nil, "PEM files with the list keys that are heard, one or more in each (holdfast-trust keys pin prints one)")
 	flags.StringVar(&f.namespace, "namespace", "holdfast-trust", "namespace of the ConfigMap with what was accepted")
-	flags.StringVar(&f.name, "config-map", "holdfast-trust-sync", "its name")
+	flags.StringVar(&f.name, "config-map", "holdfast-trust-sync", "name of the ConfigMap with what was accepted")
 	flags.StringVar(&f.policy, "policy", policy.DefaultName, "name of the ClusterImagePolicy")
 	flags.StringSliceVar(&f.images, "images", nil, "globs of the images that the policy is for; all without it")
 	flags.BoolVar(&f.warn, "warn", false, "admit what the policy refuses, with a warning")
@@ -155,19 +144,20 @@ func (a *app) syncCommand() *cobra.Command {
 		if err := f.test.complete(cmd); err != nil {
 			return err
 		}
-		return a.sync(cmd.Context(), f)
+		logger, err := a.logger(cmd)
+		if err != nil {
+			return err
+		}
+		return a.sync(cmd.Context(), f, logger)
 	}
 	return cmd
 }
 
-func (a *app) sync(ctx context.Context, f syncFlags) error {
-	logger, err := a.logger()
+func (a *app) sync(ctx context.Context, f syncFlags, logger *slog.Logger) error {
+	klog.SetSlogLogger(logger)
+	config, err := trust.ClusterConfig(f.kubeconfig)
 	if err != nil {
-		return err
-	}
-	config, err := clusterConfig(f.kubeconfig)
-	if err != nil {
-		return err
+		return &unknownError{err}
 	}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {

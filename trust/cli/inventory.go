@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/holdfast-telemetry/holdfast/trust"
 	"github.com/holdfast-telemetry/holdfast/trust/inventory"
 	"github.com/holdfast-telemetry/holdfast/trust/key"
 	"github.com/holdfast-telemetry/holdfast/trust/keylist"
@@ -22,7 +23,7 @@ import (
 func deployed(ctx context.Context, kubeconfigs []string) (all []inventory.Image, unpinned []string, err error) {
 	seen := map[string]int{}
 	for _, file := range kubeconfigs {
-		config, err := clusterConfig(file)
+		config, err := trust.ClusterConfig(file)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -38,7 +38,7 @@ func (a *app) recoverCommand() *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("finding what is to be signed again; nothing has been changed: %w", err)
 		}
-		c, err := service.client(a.Getenv)
+		c, err := service.client(cmd, a)
 		if err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ func (a *app) recoverCommand() *cobra.Command {
 			return err
 		}
 		// An entry that nobody reviewed must not keep the others from being signed, least of all now.
-		return errors.Join(problems, a.keys(func(keys *rotation.Rotation) error {
+		return errors.Join(problems, a.keys(cmd, func(keys *rotation.Rotation) error {
 			r.rotation = keys
 			if now {
 				return r.revokeNow(cmd.Context())
@@ -66,7 +66,7 @@ type recovery struct {
 	begin    time.Time
 }
 
-func (r *recovery) tell(format string, args ...any) {
+func (r *recovery) told(format string, args ...any) {
 	r.printf("%6.1f s  %s\n", time.Since(r.begin).Seconds(), fmt.Sprintf(format, args...))
 }
 
@@ -87,7 +87,7 @@ func (r *recovery) replaceCredentials(names []string) error {
 		if err != nil {
 			return err
 		}
-		r.tell("the token %s is replaced, and the old one has ended: %s", name, secret.Reveal())
+		r.told("the token %s is replaced, and the old one has ended: %s", name, secret.Reveal())
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func (r *recovery) revokeNow(ctx context.Context) error {
 		return err
 	}
 	dead := time.Now().Add(r.rotation.Timing.Poll)
-	r.tell("%d keys are revoked, and %s signs; clusters refuse the others by %s at the latest", len(before.Keys), rec.Active().ID, dead.UTC().Format(time.TimeOnly))
+	r.told("%d keys are revoked, and %s signs; clusters refuse the others by %s at the latest", len(before.Keys), rec.Active().ID, dead.UTC().Format(time.TimeOnly))
 	time.Sleep(r.rotation.Fresh) // until every process of the service has noticed
 	return r.finish(ctx, dead)
 }
@@ -115,11 +115,11 @@ func (r *recovery) orderly(ctx context.Context) error {
 		return err
 	}
 	next := rec.Next().ID
-	r.tell("%s is published; it signs in %v, when clusters know it", next, r.rotation.Timing.Lead())
+	r.told("%s is published; it signs in %v, when clusters know it", next, r.rotation.Timing.Lead())
 	if err := r.await(ctx, next); err != nil {
 		return err
 	}
-	r.tell("%s signs", next)
+	r.told("%s signs", next)
 	if err := r.sign(ctx, false); err != nil {
 		return fmt.Errorf("signing again; the old keys still count, run this again: %w", err)
 	}
@@ -131,7 +131,7 @@ func (r *recovery) orderly(ctx context.Context) error {
 		return err
 	}
 	dead := time.Now().Add(r.rotation.Timing.Poll)
-	r.tell("%d old keys are revoked; clusters refuse them by %s at the latest", len(old), dead.UTC().Format(time.TimeOnly))
+	r.told("%d old keys are revoked; clusters refuse them by %s at the latest", len(old), dead.UTC().Format(time.TimeOnly))
 	r.conclude(dead)
 	return nil
 }
@@ -181,5 +181,5 @@ const estimate = 4 * time.Minute
 
 func (r *recovery) conclude(dead time.Time) {
 	total := max(time.Since(r.begin), dead.Sub(r.begin))
-	r.tell("everything is signed again; with the last poll of clusters it is over after %.0f s (the estimate for 2,000 images is %.0f s)", total.Seconds(), estimate.Seconds())
+	r.told("everything is signed again; with the last poll of clusters it is over after %.0f s (the estimate for 2,000 images is %.0f s)", total.Seconds(), estimate.Seconds())
 }

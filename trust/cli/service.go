@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/trust/key"
 	"github.com/holdfast-telemetry/holdfast/trust/keylist"
 	"github.com/holdfast-telemetry/holdfast/trust/rotation"
+	"github.com/holdfast-telemetry/holdfast/trust/settings"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -32,28 +35,35 @@ func (a *app) serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		logger, err := a.logger()
+		logger, err := a.logger(cmd)
 		if err != nil {
-			return commandline.Usage(cmd, err)
+			return err
 		}
 		return (&trust.Service{Settings: s, Keys: only != "sign", Sign: only != "keys", Logger: logger, Rotation: a.Rotation}).Run(cmd.Context())
 	}
 	return cmd
 }
 
-// keys opens the keys for a command.
-func (a *app) keys(do func(*rotation.Rotation) error) error {
+// keys opens the keys that the service has, for a command.
+func (a *app) keys(cmd *cobra.Command, do func(*rotation.Rotation) error) error {
+	return a.opened(cmd, do, func(s *settings.Settings, logger *slog.Logger) (*rotation.Rotation, func() error, error) {
+		return trust.OpenRotation(cmd.Context(), s, logger)
+	})
+}
+
+// opened opens the keys in one way.
+func (a *app) opened(cmd *cobra.Command, do func(*rotation.Rotation) error, open func(*settings.Settings, *slog.Logger) (*rotation.Rotation, func() error, error)) error {
 	s, err := a.settings()
 	if err != nil {
 		return err
 	}
-	logger, err := a.logger()
+	logger, err := a.logger(cmd)
 	if err != nil {
 		return err
 	}
-	r, end, err := trust.OpenRotation(s, logger)
+	r, end, err := open(s, logger)
 	if err != nil {
-		return err
+		return &unknownError{err}
 	}
 	if a.Rotation != nil {
 		a.Rotation(r)
@@ -65,7 +75,7 @@ func (a *app) keysCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "keys", Short: "List, rotate and revoke the keys that sign images"}
 	var asJSON bool
 	list := &cobra.Command{Use: "list", Short: "List the keys that count", Args: arguments(0, 0), RunE: func(cmd *cobra.Command, _ []string) error {
-		return a.keys(func(r *rotation.Rotation) error {
+		return a.keys(cmd, func(r *rotation.Rotation) error {
 			rec, err := r.Current(cmd.Context())
 			if err != nil {
 				return err
@@ -75,7 +85,7 @@ func (a *app) keysCommand() *cobra.Command {
 	}}
 	list.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	rotate := &cobra.Command{Use: "rotate", Short: "Publish a new key, which signs as soon as clusters know it", Args: arguments(0, 0), RunE: func(cmd *cobra.Command, _ []string) error {
-		return a.keys(func(r *rotation.Rotation) error {
+		return a.keys(cmd, func(r *rotation.Rotation) error {
 			rec, err := r.Hasten(cmd.Context())
 			if err != nil {
 				return err
@@ -93,7 +103,7 @@ func (a *app) keysCommand() *cobra.Command {
 				}
 				ids = append(ids, id)
 			}
-			return a.keys(func(r *rotation.Rotation) error {
+			return a.keys(cmd, func(r *rotation.Rotation) error {
 				rec, err := r.Revoke(cmd.Context(), ids...)
 				if err != nil {
 					return err
@@ -108,18 +118,18 @@ func (a *app) keysCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.keys(func(r *rotation.Rotation) error {
+			return a.opened(cmd, func(r *rotation.Rotation) error {
 				rec, err := r.Adopt(cmd.Context(), raw)
 				if err != nil {
 					return err
 				}
 				return a.showKeys(rec, false)
-			})
+			}, trust.OpenLost)
 		}}
 	renew := &cobra.Command{Use: "renew", Short: "Go on with a store that does not have the keys, because the one that did is lost", Args: arguments(0, 0),
 		Long: "Go on with a store that does not have the keys, because the one that did is lost: publish a new key, which signs as soon as clusters know it. What the lost keys signed counts as before. The list key comes first: keys pin --next, and keys relist.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.keys(func(r *rotation.Rotation) error {
+			return a.keys(cmd, func(r *rotation.Rotation) error {
 				rec, err := r.Renew(cmd.Context())
 				if err != nil {
 					return err
@@ -129,7 +139,7 @@ func (a *app) keysCommand() *cobra.Command {
 		}}
 	var next bool
 	pin := &cobra.Command{Use: "pin", Short: "Print the public list key, which clusters pin", Args: arguments(0, 0), RunE: func(cmd *cobra.Command, _ []string) error {
-		return a.keys(func(r *rotation.Rotation) error { return a.pin(cmd.Context(), r, next) })
+		return a.keys(cmd, func(r *rotation.Rotation) error { return a.pin(cmd.Context(), r, next) })
 	}}
 	pin.Flags().BoolVar(&next, "next", false, "print the version after the one that signs lists, which is made when it is not there: pin it beside the other, then relist")
 	relist := &cobra.Command{Use: "relist [VERSION]", Short: "Have another version of the list key sign the lists, by default the one that pin --next printed; clusters must have pinned it", Args: commandline.Arguments(0, 1),
@@ -141,7 +151,7 @@ func (a *app) keysCommand() *cobra.Command {
 					return commandline.Usage(cmd, fmt.Errorf("%q is no version", args[0]))
 				}
 			}
-			return a.keys(func(r *rotation.Rotation) error {
+			return a.keys(cmd, func(r *rotation.Rotation) error {
 				rec, err := r.Relist(cmd.Context(), version)
 				if err != nil {
 					return err
@@ -191,6 +201,10 @@ func (a *app) showKeys(rec *rotation.Record, asJSON bool) error {
 	for _, e := range rec.Keys {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", e.ID, e.State, stamp(e.Published), stamp(e.Activated), stamp(e.NotAfter))
 	}
+	if rec.ListVersion == 0 { // a service that has begun, and has not come to a list
+		_, _ = fmt.Fprintln(w, "\nthere is no list yet")
+		return w.Flush()
+	}
 	_, _ = fmt.Fprintf(w, "\nlist %d, good until %s, signed by %s\n", rec.ListVersion, stamp(rec.Expires), rec.ListKey)
 	return w.Flush()
 }
@@ -198,25 +212,30 @@ func (a *app) showKeys(rec *rotation.Record, asJSON bool) error {
 func (a *app) credentialsCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "ci-credentials", Short: "Make, rotate and revoke the tokens by which CI asks for signatures"}
 	var overlap, life time.Duration
-	tokens := func(do func(*access.Tokens) error) error {
+	tokens := func(there func(file string) string, do func(t *access.Tokens, file string) error) error {
 		s, err := a.settings()
 		if err != nil {
 			return err
 		}
-		if err := os.MkdirAll(s.Data, 0o700); err != nil {
-			return err
+		if _, err := os.Stat(there(s.Access.Tokens)); err != nil {
+			return fmt.Errorf("opening the tokens: %w. Is --data or --config the service's? serve makes its folder at its first start", err)
 		}
 		t, err := access.OpenTokens(s.Access.Tokens)
 		if err != nil {
 			return err
 		}
-		return do(t)
+		return do(t, s.Access.Tokens)
 	}
+	itself := func(file string) string { return file }
 	add := &cobra.Command{Use: "add NAME", Short: "Make a token and print it, once", Args: arguments(1, 1), RunE: func(_ *cobra.Command, args []string) error {
-		return tokens(func(t *access.Tokens) error {
+		return tokens(filepath.Dir, func(t *access.Tokens, file string) error {
+			_, before := os.Stat(file)
 			secret, err := t.Add(args[0], life)
 			if err != nil {
 				return err
+			}
+			if before != nil { // a wrong folder is seen by this
+				a.tell("%s is new: there were no tokens", file)
 			}
 			a.printf("%s\n", secret.Reveal())
 			return nil
@@ -224,7 +243,7 @@ func (a *app) credentialsCommand() *cobra.Command {
 	}}
 	add.Flags().DurationVar(&life, "life", 0, "how long the token is good for; 0 is until it is revoked")
 	rotate := &cobra.Command{Use: "rotate NAME...", Short: "Replace tokens and print the new ones, once", Args: arguments(1, many), RunE: func(_ *cobra.Command, args []string) error {
-		return tokens(func(t *access.Tokens) error {
+		return tokens(itself, func(t *access.Tokens, _ string) error {
 			for _, name := range args {
 				secret, err := t.Rotate(name, overlap)
 				if err != nil {
@@ -240,7 +259,7 @@ func (a *app) credentialsCommand() *cobra.Command {
 	}}
 	rotate.Flags().DurationVar(&overlap, "overlap", 0, "how long the old token goes on; 0 ends it at once")
 	revoke := &cobra.Command{Use: "revoke NAME...", Short: "End tokens at once", Args: arguments(1, many), RunE: func(_ *cobra.Command, args []string) error {
-		return tokens(func(t *access.Tokens) error {
+		return tokens(itself, func(t *access.Tokens, _ string) error {
 			for _, name := range args {
 				if err := t.Revoke(name); err != nil {
 					return err

@@ -30,32 +30,52 @@ func (f *serviceFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "a file with the token: of ci-credentials, or the one that CI has by OIDC (else the variable HOLDFAST_TRUST_TOKEN)")
 	cmd.Flags().StringVar(&f.ca, "ca", "", "a PEM file with the authority of the service's certificate")
 	cmd.Flags().StringVar(&f.certificate, "certificate", "", "a client certificate, instead of a token")
-	cmd.Flags().StringVar(&f.key, "key", "", "its key")
+	cmd.Flags().StringVar(&f.key, "key", "", "the key of --certificate")
 }
 
-func (f *serviceFlags) client(getenv func(string) string) (*client.Client, error) {
-	token := func() (string, error) {
-		if f.tokenFile == "" {
-			if t := getenv("HOLDFAST_TRUST_TOKEN"); t != "" {
-				return t, nil
-			}
-			return "", errors.New("there is no token: give --token-file, or the variable HOLDFAST_TRUST_TOKEN")
-		}
-		text, err := os.ReadFile(f.tokenFile)
-		return strings.TrimSpace(string(text)), err
-	}
+// client is one of the service. What is missing for it is seen before anything is done.
+func (f *serviceFlags) client(cmd *cobra.Command, a *app) (*client.Client, error) {
 	ca, err := optional(f.ca)
 	if err != nil {
 		return nil, err
 	}
-	if f.certificate == "" {
-		return client.New(f.url, token, ca, nil)
+	token, pair := func() (string, error) { return f.token(cmd, a) }, (*tls.Certificate)(nil)
+	if f.certificate != "" {
+		loaded, err := tls.LoadX509KeyPair(f.certificate, f.key)
+		if err != nil {
+			return nil, fmt.Errorf("reading the client certificate of --certificate and --key: %w", err)
+		}
+		token, pair = nil, &loaded
+	} else if _, err := token(); err != nil {
+		return nil, err
 	}
-	pair, err := tls.LoadX509KeyPair(f.certificate, f.key)
+	c, err := client.New(f.url, token, ca, pair)
 	if err != nil {
-		return nil, fmt.Errorf("reading the client certificate: %w", err)
+		return nil, commandline.Usage(cmd, err)
 	}
-	return client.New(f.url, nil, ca, &pair)
+	c.Again = func(reason error) { a.tell("%v; trying again for half a minute", reason) }
+	return c, nil
+}
+
+func (f *serviceFlags) token(cmd *cobra.Command, a *app) (string, error) {
+	if f.tokenFile != "" {
+		text, err := os.ReadFile(f.tokenFile)
+		return strings.TrimSpace(string(text)), err
+	}
+	if t := a.Getenv("HOLDFAST_TRUST_TOKEN"); t != "" {
+		return t, nil
+	}
+	return "", commandline.Usage(cmd, errors.New("there is no token: give --token-file, or the variable HOLDFAST_TRUST_TOKEN"))
+}
+
+// sign has images signed, and tells of each; the error does not say again what was told.
+func sign(ctx context.Context, c *client.Client, r endpoint.Request, tell func(endpoint.Result)) error {
+	err := c.Sign(ctx, r, tell)
+	var failed *client.NotSignedError
+	if errors.As(err, &failed) {
+		return fmt.Errorf("%d of %d images were not signed", failed.Failed, failed.Total)
+	}
+	return err
 }
 
 // optional reads a file whose name may be empty.
@@ -74,11 +94,11 @@ func (a *app) signCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&thirdParty, "third-party", false, "put the signatures into the repository for images that others publish")
 	cmd.Flags().BoolVar(&force, "force", false, "sign again what was signed just now")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := service.client(a.Getenv)
+		c, err := service.client(cmd, a)
 		if err != nil {
 			return err
 		}
-		return c.Sign(cmd.Context(), endpoint.Request{Images: args, ThirdParty: thirdParty, Force: force}, a.showSigned)
+		return sign(cmd.Context(), c, endpoint.Request{Images: args, ThirdParty: thirdParty, Force: force}, a.showSigned)
 	}
 	return cmd
 }
@@ -100,16 +120,16 @@ func (a *app) imagesCommand() *cobra.Command {
 		_, err := a.lists(args)
 		return err
 	}}
-	var write bool
+	var dry bool
 	update := &cobra.Command{Use: "update FILE...", Short: "Write what the tags of lists name now; what changed needs a review again", Args: arguments(1, many), RunE: func(cmd *cobra.Command, args []string) error {
 		for _, file := range args {
-			if err := a.update(cmd.Context(), file, write); err != nil {
+			if err := a.update(cmd.Context(), file, !dry); err != nil {
 				return err
 			}
 		}
 		return nil
 	}}
-	update.Flags().BoolVar(&write, "write", true, "write the file; without it, only say what would change")
+	update.Flags().BoolVar(&dry, "dry-run", false, "only say what would change")
 	cmd.AddCommand(check, update)
 	return cmd
 }
@@ -201,7 +221,7 @@ func (a *app) resignCommand() *cobra.Command {
 			}
 			return problems
 		}
-		c, err := service.client(a.Getenv)
+		c, err := service.client(cmd, a)
 		if err != nil {
 			return err
 		}
@@ -260,7 +280,7 @@ func (w *work) find(ctx context.Context, a *app, args []string) (theirs, ours []
 func (a *app) resign(ctx context.Context, c *client.Client, theirs, ours []string, force bool) (err error) {
 	bar := newBar(a.Err, len(theirs)+len(ours))
 	for _, r := range []endpoint.Request{{Images: theirs, ThirdParty: true, Force: force}, {Images: ours, Force: force}} {
-		err = errors.Join(err, c.Sign(ctx, r, func(result endpoint.Result) {
+		err = errors.Join(err, sign(ctx, c, r, func(result endpoint.Result) {
 			if bar.step(); result.Error != "" {
 				a.showSigned(result)
 			}

@@ -34,7 +34,29 @@ type Client struct {
 	Batch, Parallel int
 	// Wait is the time before the second attempt; it doubles with each.
 	Wait time.Duration
+	// Again, when it is set, is told once of why a service is asked again, so that who waits knows.
+	Again func(reason error)
+
+	again sync.Once
 }
+
+// ErrAway is in the error when the service could not be asked, or could do nothing at that time.
+var ErrAway = errors.New("the signing service cannot do it now")
+
+// NotSignedError tells that the service did not sign some of the images.
+type NotSignedError struct {
+	Failed, Total int
+	First         string // the first of them, and why
+}
+
+func (e *NotSignedError) Error() string {
+	return fmt.Sprintf("%d of %d images were not signed; the first: %s", e.Failed, e.Total, e.First)
+}
+
+// awayError has ErrAway in it, and says only why.
+type awayError struct{ error }
+
+func (e *awayError) Unwrap() []error { return []error{e.error, ErrAway} }
 
 // maxAnswer bounds an answer, in bytes.
 const maxAnswer = 4 << 20
@@ -69,7 +91,7 @@ func loopback(host string) bool {
 }
 
 // Sign has images signed, some batches at a time, and tells of each image, of one after the other. It goes on past those that fail, and returns
-// an error when one did.
+// a *NotSignedError when one did.
 func (c *Client) Sign(ctx context.Context, request endpoint.Request, tell func(endpoint.Result)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -79,21 +101,22 @@ func (c *Client) Sign(ctx context.Context, request endpoint.Request, tell func(e
 		defer close(answers)
 		c.askAll(ctx, cancel, request, batches, answers)
 	}()
-	failed, first := 0, ""
+	failed := &NotSignedError{Total: len(request.Images)}
 	for a := range answers {
 		for _, r := range a.Results {
-			if tell(r); r.Error != "" {
-				if failed++; first == "" {
-					first = r.Image + ": " + r.Error
-				}
+			if tell(r); r.Error == "" {
+				continue
+			}
+			if failed.Failed++; failed.First == "" {
+				failed.First = r.Image + ": " + r.Error
 			}
 		}
 	}
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %d images were not signed; the first: %s", failed, len(request.Images), first)
+	if failed.Failed > 0 {
+		return failed
 	}
 	return nil
 }
@@ -134,8 +157,14 @@ func (c *Client) batch(ctx context.Context, request endpoint.Request) (*endpoint
 		if err == nil {
 			return a, answers(a, request.Images)
 		}
-		if again < 0 || attempt >= c.Attempts {
+		if again < 0 {
 			return nil, err
+		}
+		if attempt >= c.Attempts {
+			return nil, &awayError{err}
+		}
+		if c.Again != nil {
+			c.again.Do(func() { c.Again(err) })
 		}
 		select {
 		case <-ctx.Done():

@@ -128,6 +128,27 @@ func TestAServiceThatAsksForTimeGetsIt(t *testing.T) {
 	}
 }
 
+func TestWhoWaitsForAServiceThatIsAwayIsToldOnce(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	c, err := client.New(server.URL, nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reasons []error
+	c.Attempts, c.Wait, c.Again = 4, time.Millisecond, func(reason error) { reasons = append(reasons, reason) }
+	err = c.Sign(t.Context(), endpoint.Request{Images: []string{"a"}}, func(endpoint.Result) {})
+	if !errors.Is(err, client.ErrAway) || len(reasons) != 1 || !strings.Contains(reasons[0].Error(), "connection refused") {
+		t.Errorf("%v, and before: %v", err, reasons)
+	}
+	if _, _, err := ask(t, []string{"a"}, fail(http.StatusServiceUnavailable, "")); !errors.Is(err, client.ErrAway) {
+		t.Errorf("a service that can sign nothing: %v", err)
+	}
+	if _, _, err := ask(t, []string{"a"}, fail(http.StatusForbidden, "")); err == nil || errors.Is(err, client.ErrAway) {
+		t.Errorf("a service that refuses: %v", err)
+	}
+}
+
 func TestWhatIsRefusedIsNotAskedAgain(t *testing.T) {
 	for _, status := range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden} {
 		if _, asked, err := ask(t, []string{"a"}, fail(status, "")); asked != 1 || err == nil {

@@ -224,6 +224,7 @@ func Check(lists []*List, now time.Time) (problems []Problem) {
 				seen[id] = i
 			}
 			switch left := i.Expires.Sub(now); {
+			case i.Expires.IsZero(): // which Read has said
 			case left <= 0:
 				problems = append(problems, Problem{File: i.File, Line: i.Line, Message: fmt.Sprintf("%s expired on %s: review it again, or remove it", id, i.Expires.Format(time.DateOnly))})
 			case left < Soon:

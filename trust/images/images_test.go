@@ -46,6 +46,19 @@ func TestAListIsRead(t *testing.T) {
 	}
 }
 
+func TestADayThatIsMissingHasNotPassed(t *testing.T) {
+	l, problems, err := images.Read(fstest.MapFS{"images.yaml": {Data: []byte(strings.Replace(good, "  expires: 2026-06-01\n", "", 1))}}, "images.yaml")
+	if err != nil || len(problems) != 1 || !strings.Contains(problems[0].String(), "expires is missing") {
+		t.Fatalf("%v, %v", problems, err)
+	}
+	if more := images.Check([]*images.List{l}, now); len(more) > 0 {
+		t.Errorf("it says that, and %v", more)
+	}
+	if signed := images.Signable([]*images.List{l}, now); len(signed) != 1 {
+		t.Errorf("to be signed are %v", signed)
+	}
+}
+
 func TestEveryMistakeIsNamedWithItsLine(t *testing.T) {
 	replace := func(old, text string) string { return strings.Replace(good, old, text, 1) }
 	for want, text := range map[string]string{
