@@ -39,7 +39,7 @@ func (op *Operator) addClasses(ctx context.Context) error {
 	if op.o.ClassesDirectory != "" {
 		sources = append(sources, class.NewDirectory(op.o.ClassesDirectory, op.o.Logger))
 	}
-	op.registry = class.NewRegistry(class.Options{Checkers: checkers(op.o.Checkers), EveryAgent: true, DefaultAgent: op.o.Sidecar.Sidecar.Agent, Logger: op.o.Logger,
+	op.registry = class.NewRegistry(class.Options{Checkers: checkers(op.o.Checkers), DefaultAgent: op.o.Sidecar.Sidecar.Agent, Logger: op.o.Logger,
 		Registerer: ctrlmetrics.Registry}, sources...)
 	lastGood := class.NewLastGood(secrets, lastGoodSecret, op.o.Logger, ctrlmetrics.Registry)
 	good, err := lastGood.Load(ctx)

@@ -43,7 +43,7 @@ func Offline(ctx context.Context, o Options, namespace string, paths ...string) 
 		}
 	}
 	found.follow()
-	o.Registerer, o.Logger = nil, slog.New(slog.DiscardHandler)
+	o.Registerer, o.Logger, o.offline = nil, slog.New(slog.DiscardHandler), true
 	r := NewRegistry(o)
 	for _, key := range sortedKeys(found.all) {
 		r.eval.observe(key, found.all[key])

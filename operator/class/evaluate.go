@@ -122,7 +122,7 @@ func (v *evaluator) observe(key Key, raw Raw) {
 	if v.checker(c) == nil {
 		e.accept(c, true)
 		verdict := Verdict{Valid: true, Reason: ReasonAccepted, Warning: warning(tables), CheckedBy: CheckedBySyntax}
-		if v.r.o.EveryAgent && len(v.r.o.Checkers) > 0 { // one that cannot be asked is no silent yes
+		if len(v.r.o.Checkers) > 0 && !v.r.o.offline { // where agents are asked, one that cannot be is no silent yes
 			verdict.Reason = ReasonNotChecked
 			verdict.Message = fmt.Sprintf("checked: syntax only: the operator has no checker of the agent %s", agentOf(c, v.r.o.DefaultAgent))
 		}

@@ -100,7 +100,7 @@ func run(t *testing.T, r *class.Registry) {
 }
 
 func withAgent(a agent.Checker) class.Options {
-	return class.Options{Checkers: map[v1alpha1.Agent]agent.Checker{v1alpha1.AgentTelegraf: a}, EveryAgent: true, RetryMin: 10 * time.Millisecond, RetryMax: 20 * time.Millisecond}
+	return class.Options{Checkers: map[v1alpha1.Agent]agent.Checker{v1alpha1.AgentTelegraf: a}, RetryMin: 10 * time.Millisecond, RetryMax: 20 * time.Millisecond}
 }
 
 // eventually waits until ok.

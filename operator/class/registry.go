@@ -19,10 +19,9 @@ import (
 
 // Options are a registry's. The zero value of each has a meaning.
 type Options struct {
-	// Checkers ask the agents themselves. Without any the built-in check is the last word.
+	// Checkers ask the agents themselves. Without any the built-in check is the last word; where there are some, classes
+	// of an agent without one are in use as not checked.
 	Checkers map[v1alpha1.Agent]agent.Checker
-	// EveryAgent is to be asked, where there are checkers: a class whose agent has none is NotChecked.
-	EveryAgent bool
 	// DefaultAgent is that of sidecars whose class names none; telegraf without it.
 	DefaultAgent v1alpha1.Agent
 	// Logger, or nothing is logged.
@@ -33,6 +32,9 @@ type Options struct {
 	RetryMin, RetryMax time.Duration
 	// Now is the clock; time.Now without it.
 	Now func() time.Time
+
+	// offline is that whoever asks has chosen which agents are asked.
+	offline bool
 }
 
 // Registry holds the classes of all sources, checked.
