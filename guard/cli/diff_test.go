@@ -135,12 +135,12 @@ func TestAConflictIsSaidWithWhatToDo(t *testing.T) {
 
 func TestAGitThatCannotMergeIsSaid(t *testing.T) {
 	r := parted(t)
-	real, err := exec.LookPath("git")
+	program, err := exec.LookPath("git")
 	if err != nil {
 		t.Fatal(err)
 	}
 	bin := t.TempDir()
-	old := "#!/bin/sh\nfor a; do [ \"$a\" = --write-tree ] && { echo 'usage: git merge-tree <base-tree> <branch1> <branch2>' >&2; exit 129; }; done\nexec " + real + " \"$@\"\n"
+	old := "#!/bin/sh\nfor a; do [ \"$a\" = --write-tree ] && { echo 'usage: git merge-tree <base-tree> <branch1> <branch2>' >&2; exit 129; }; done\nexec " + program + " \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(bin, "git"), []byte(old), 0o700); err != nil {
 		t.Fatal(err)
 	}

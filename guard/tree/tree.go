@@ -1,8 +1,9 @@
 // Package tree lists and reads the files of a folder or of a git revision, in the order in which Argo CD walks them.
 //
 // A revision is read through the git program, which knows every form that a repository may have. Links are followed where their target
-// is a file of the tree (Resolve does so for the folders that Applications name); one that leads nowhere is left out, and one that leads out of the tree is listed as such, for Argo CD refuses to
-// render an application with it. Submodules are not entered, and listed by Submodules.
+// is a file of the tree (Resolve does so for the folders that Applications name); one that leads nowhere is left out, and one that leads
+// out of the tree is listed as such, for Argo CD refuses to render an application with it. Submodules are not entered, and listed by
+// Submodules.
 package tree
 
 import (
