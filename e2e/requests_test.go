@@ -261,6 +261,24 @@ func TestUsersAuthorizationsAndMappingsFollowTheCommandsRequests(t *testing.T) {
 	p.call("DELETE", "/api/v2/users/"+user.ID, nil, http.StatusNoContent, nil)
 }
 
+func TestADatabaseIsMadeWithTheDurationThatItIsGiven(t *testing.T) {
+	p := startNode(t, "").setup("edge", "plant")
+	for _, c := range []struct{ statement, want string }{
+		{`CREATE DATABASE short WITH DURATION 3d REPLICATION 1 SHARD DURATION 2h`, `{"results":[{"statement_id":0}]}`},
+		{`SHOW RETENTION POLICIES ON short`, `["autogen","72h0m0s","2h0m0s",1,true]`},
+		{`CREATE DATABASE short WITH DURATION 3d`, `{"results":[{"statement_id":0}]}`},
+		{`CREATE DATABASE long`, `{"results":[{"statement_id":0}]}`},
+		{`SHOW RETENTION POLICIES ON long`, `["autogen","0s","168h0m0s",1,true]`},
+		{`CREATE DATABASE named WITH DURATION 3d NAME weekly`, `make a bucket \"named/weekly\" for another`},
+		{`CREATE DATABASE minute WITH DURATION 1m`, `retention policy duration must be at least 1h0m0s`},
+	} {
+		status, body := p.do("POST", "/query?q="+url.QueryEscape(c.statement), nil)
+		if status != http.StatusOK || !strings.Contains(string(body), c.want) {
+			t.Errorf("%s: %d %s, want %s", c.statement, status, body, c.want)
+		}
+	}
+}
+
 func TestDeleteFollowsTheCommandsRequest(t *testing.T) {
 	p := startNode(t, "").setup("edge", "plant")
 	p.mustWrite(lines("kept", 0, 5) + lines("gone", 0, 5))

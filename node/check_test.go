@@ -47,7 +47,7 @@ func TestCheckTellsWhetherANodeWouldStart(t *testing.T) {
 		{"not TOML", "[[inputs.mem]\n", "conf:1"},
 		{"no such plugin", "[[inputs.memm]]\n", "did you mean inputs.mem?"},
 		{"no such option", "[[inputs.mem]]\n  every = 1\n", "every"},
-		{"an input that cannot be set up", "[[inputs.exec]]\n  commands = [\"true\"]\n  data_format = \"none\"\n", "none"},
+		{"an input that cannot be set up", "[[inputs.exec]]\n  commands = [\"true\"]\n  data_format = \"none\"\n", "conf:3: inputs.exec.data_format"},
 		{"an output without an address that can be", strings.Replace(output, "http://h:8086", "ftp://h", 1), "only http:// and https://"},
 		{"a replication of no remote", "[[replication]]\n  name = \"r\"\n  remote = \"nowhere\"\n  remote_bucket = \"b\"\n", "nowhere"},
 		{"a replication with too small a queue", "[[remote]]\n  name = \"m\"\n  url = \"http://h:8086\"\n  token = \"t\"\n  org = \"o\"\n[[replication]]\n  name = \"r\"\n  remote = \"m\"\n  remote_bucket = \"b\"\n  max_queue_bytes = 1\n", "maxQueueSize"},

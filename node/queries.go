@@ -110,7 +110,14 @@ func (d databases) createDatabase(ctx context.Context, s *influxql.CreateDatabas
 	if _, err := access.Bucket(s.Name, ""); catalog.CodeOf(err) != catalog.NotFound {
 		return err
 	}
-	_, err := access.CreateBucket(s.Name)
+	if s.RetentionPolicyName != "" && s.RetentionPolicyName != catalog.Autogen {
+		return fmt.Errorf("database %q can only be made with the retention policy %s: make a bucket %q for another", s.Name, catalog.Autogen, s.Name+"/"+s.RetentionPolicyName)
+	}
+	b := catalog.Bucket{Name: s.Name, ShardDuration: s.RetentionPolicyShardGroupDuration}
+	if s.RetentionPolicyDuration != nil {
+		b.Retention = *s.RetentionPolicyDuration
+	}
+	_, err := access.CreateBucket(b)
 	return err
 }
 

@@ -12,15 +12,12 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -42,6 +39,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/operator/class"
 	"github.com/holdfast-telemetry/holdfast/operator/deliver"
 	"github.com/holdfast-telemetry/holdfast/operator/recheck"
+	"github.com/holdfast-telemetry/holdfast/operator/scope"
 	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 	hook "github.com/holdfast-telemetry/holdfast/operator/webhook"
 )
@@ -61,6 +59,7 @@ type Operator struct {
 	client   kubernetes.Interface
 	serving  *certs.Serving
 	recorder record.EventRecorder
+	scope    *scope.Scope
 	registry *class.Registry
 	reporter *class.Reporter
 	builder  *sidecar.Builder
@@ -142,6 +141,7 @@ func (op *Operator) makeManager(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("setting up: %w", err)
 	}
+	op.scope = &scope.Scope{Live: op.manager.GetAPIReader(), Webhooks: op.o.WebhookNames, Exempt: []string{kubeSystem, op.o.Namespace}, Also: op.o.DeliverAlso}
 	return op.addEvents(scheme)
 }
 
@@ -171,13 +171,10 @@ func (op *Operator) addWebhook(ctx context.Context) error {
 		}
 	}
 	op.builder = &sidecar.Builder{Defaults: op.o.Sidecar, Classes: op.registry.Resolve, Namespaces: op.o.DeliveryNamespaces, Native: native.known}
-	handler := hook.New(hook.Options{Builder: op.builder, Deny: op.o.Deny, Exempt: op.exempt(), Logger: op.o.Logger, Registerer: ctrlmetrics.Registry})
+	handler := hook.New(hook.Options{Builder: op.builder, Deny: op.o.Deny, Scope: op.scope, Logger: op.o.Logger, Registerer: ctrlmetrics.Registry})
 	op.manager.GetWebhookServer().Register(hook.Path, &admission.Webhook{Handler: handler})
 	return nil
 }
-
-// exempt are namespaces whose pods never get a sidecar.
-func (op *Operator) exempt() []string { return []string{kubeSystem, op.o.Namespace} }
 
 // addCertificates keeps the webhook's certificate.
 func (op *Operator) addCertificates(context.Context) error {
@@ -193,7 +190,7 @@ func (op *Operator) addCertificates(context.Context) error {
 		return err
 	}
 	r := certs.NewRotator(secrets, op.client.AdmissionregistrationV1().MutatingWebhookConfigurations(), ctrlmetrics.Registry)
-	r.Namespace, r.Secret, r.Webhook, r.Service = op.o.Namespace, op.o.TLSSecret, op.o.WebhookName, op.o.ServiceName
+	r.Namespace, r.Secret, r.Webhooks, r.Service = op.o.Namespace, op.o.TLSSecret, op.o.WebhookNames, op.o.ServiceName
 	r.CAValidity, r.CertValidity, r.Settle, r.Logger = op.o.CAValidity, op.o.CertValidity, op.o.CertSettle, op.o.Logger
 	for _, name := range op.o.CertNames {
 		if ip := net.ParseIP(name); ip != nil {
@@ -217,7 +214,7 @@ func (op *Operator) addDelivery(ctx context.Context) error {
 	classes := &delivery{registry: op.registry, report: op.reporter.SetUsage, namespaces: map[string]map[class.Key]deliver.Count{}}
 	c := &deliver.Controller{Client: op.manager.GetClient(), Cache: op.manager.GetCache(), Live: op.manager.GetAPIReader(), Builder: op.builder,
 		Object: op.o.Sidecar.ClassesObject, Namespaces: op.o.DeliveryNamespaces,
-		Checker: checkers(op.o.Checkers)[v1alpha1.AgentTelegraf], Owner: owner, Classes: classes, Recorder: op.recorder, Logger: op.o.Logger,
+		Checker: checkers(op.o.Checkers)[v1alpha1.AgentTelegraf], Owner: owner, Classes: classes, Scope: op.scope, Recorder: op.recorder, Logger: op.o.Logger,
 		Grace: deliver.DefaultGrace, Now: time.Now}
 	return c.Setup(op.manager, op.changes.out, ctrlmetrics.Registry)
 }
@@ -226,26 +223,13 @@ func (op *Operator) addDelivery(ctx context.Context) error {
 func (op *Operator) addRecheck(context.Context) error {
 	op.recheck = &recheck.Rechecker{Live: op.manager.GetAPIReader(), Client: op.manager.GetClient(), Builder: op.builder,
 		Recorder: op.recorder, Logger: op.o.Logger, Mode: op.o.Recheck, Interval: op.o.RecheckInterval, Settle: recheckSettle,
-		Eligible: op.eligible, Exempt: op.exempt(), MaxEvictions: op.o.RecheckEvictions, PageSize: 500}
+		Scope: op.scope, MaxEvictions: op.o.RecheckEvictions, PageSize: 500}
 	op.recheck.Register(ctrlmetrics.Registry)
 	return op.manager.Add(op.recheck)
 }
 
 // recheckSettle lets what is being created when the operator starts, or when a class appears, be created first.
 const recheckSettle = 5 * time.Second
-
-// eligible returns the selector of namespaces that the webhook configuration has: the one that pods meet.
-func (op *Operator) eligible(ctx context.Context) (labels.Selector, error) {
-	conf, err := op.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, op.o.WebhookName, metav1.GetOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("reading the webhook configuration: %w", err)
-	}
-	i := slices.IndexFunc(conf.Webhooks, func(w admissionregistrationv1.MutatingWebhook) bool { return w.NamespaceSelector != nil })
-	if i < 0 {
-		return labels.Everything(), nil
-	}
-	return metav1.LabelSelectorAsSelector(conf.Webhooks[i].NamespaceSelector)
-}
 
 // addProbes says whether pods can be served: with a certificate that API servers accept, and with the classes known.
 func (op *Operator) addProbes(context.Context) error {

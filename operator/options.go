@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
 	"github.com/holdfast-telemetry/holdfast/operator/recheck"
+	"github.com/holdfast-telemetry/holdfast/operator/scope"
 	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 )
 
@@ -29,13 +30,17 @@ type Options struct {
 	ClassesDirectory, ClassesSecret string
 	// DeliveryNamespaces are those that classes are delivered to, and that pods get sidecars in; none means all.
 	DeliveryNamespaces []string
+	// DeliverAlso are classes for namespaces where pods get no sidecars.
+	DeliverAlso []scope.Grant
 	// Checkers are where agents check texts: unix:PATH of a checker, or the path of an agent.
 	Checkers map[v1alpha1.Agent]string
 
 	// CertDir has the serving certificate; empty means that the operator makes its own.
-	CertDir                             string
-	WebhookName, ServiceName, TLSSecret string
-	CAValidity, CertValidity            time.Duration
+	CertDir                string
+	ServiceName, TLSSecret string
+	// WebhookNames are the webhook configurations: their selectors say which namespaces may have sidecars, and they get the authority.
+	WebhookNames             []string
+	CAValidity, CertValidity time.Duration
 	// CertSettle is how long API servers may work with an old bundle. CertNames are further host names and addresses.
 	CertSettle time.Duration
 	CertNames  []string

@@ -25,7 +25,7 @@ func (d *delivery) Text(namespace, name string) (deliver.Text, bool) {
 	if err != nil {
 		return deliver.Text{}, false
 	}
-	return deliver.Text{Text: c.Text, Hash: c.Hash}, true
+	return deliver.Text{Text: c.Text, Hash: c.Hash, Since: c.Since}, true
 }
 
 // Report takes the figures of one namespace. A class that is gone and that no pod has any more is forgotten.

@@ -2,6 +2,7 @@ package manifest_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -28,7 +29,7 @@ func TestOperatorTakesTheManifestsFlags(t *testing.T) {
 		t.Fatalf("exit code %d for %v", code, c.Args)
 	}
 	if got.ClassesSecret != "holdfast-operator-classes" || got.TLSSecret != "holdfast-operator-tls" || got.Namespace != operatorName ||
-		got.WebhookName != operatorName || got.ServiceName != operatorName {
+		!slices.Equal(got.WebhookNames, []string{operatorName}) || got.ServiceName != operatorName {
 		t.Errorf("names %+v", got)
 	}
 	if got.Sidecar.ClassesObject != sidecar.InSecret {

@@ -67,6 +67,8 @@ type Case struct {
 	Remade []string
 	// Says are texts, one of which at least Argo CD must have said in a condition or in the result of a sync: "root: RepeatedResourceWarning".
 	Says []string
+	// Beyond is the rule of the finding by which the plan says that it cannot know what Want has: it then need not name those objects.
+	Beyond string
 	// Silent are beginnings of conditions that Argo CD must not have shown since the last commit.
 	Silent []string
 }

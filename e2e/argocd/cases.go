@@ -6,5 +6,5 @@ import "slices"
 
 // Cases returns all cases. Each call returns another copy.
 func Cases() []Case {
-	return slices.Concat(Reference(), duplicates(), readings(), owners(), order(), steps())
+	return slices.Concat(Reference(), duplicates(), readings(), owners(), order(), steps(), asked())
 }

@@ -56,7 +56,7 @@ func TestEveryCaseCanBeWrittenWithoutArgoCD(t *testing.T) {
 		}
 		for _, tree := range trees {
 			for path, text := range tree {
-				if strings.Contains(path+text, "$") {
+				if strings.Contains(path+strings.ReplaceAll(text, "{$patch:", ""), "$") {
 					t.Errorf("case %s leaves a name open in %s", c.Name, path)
 				}
 			}

@@ -38,6 +38,9 @@ func (c *Case) words() string {
 	if len(c.Remade) > 0 {
 		parts = append(parts, "sooner or later made again: "+enumerate(c.Remade))
 	}
+	if c.Beyond != "" {
+		parts = append(parts, "the plan says "+c.Beyond)
+	}
 	for _, s := range c.Says {
 		parts = append(parts, "“"+strings.TrimSuffix(s, "/")+"”")
 	}

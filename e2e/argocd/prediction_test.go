@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,7 @@ type planned struct {
 		}
 	}
 	Unanalysed []string
+	Findings   []struct{ Rule string }
 }
 
 // diff runs the built program on the last two commits of a case, with more flags.
@@ -97,9 +99,16 @@ func (p *planned) outcome() (argocd.Outcome, error) {
 	return all, nil
 }
 
-// agree holds the plan of a case against what was observed. Pods are not in git: they go with their StatefulSet.
+// agree holds the plan of a case against what was observed. Pods are not in git: they go with their StatefulSet, or with
+// their claim.
 func agree(t *testing.T, c *argocd.Case, p *planned, observed argocd.Outcome) {
 	t.Helper()
+	if c.Beyond != "" {
+		if !slices.ContainsFunc(p.Findings, func(f struct{ Rule string }) bool { return f.Rule == c.Beyond }) {
+			t.Errorf("no finding of %s says that the plan is not whole: %+v", c.Beyond, p.Findings)
+		}
+		return
+	}
 	if len(p.Unanalysed) > 0 {
 		t.Errorf("the plan does not know %q", p.Unanalysed)
 	}
@@ -110,7 +119,9 @@ func agree(t *testing.T, c *argocd.Case, p *planned, observed argocd.Outcome) {
 	}
 	for k := range observed {
 		for set, fate := range plan {
-			if k.Kind == "Pod" && set.Kind == "StatefulSet" && k.Namespace == set.Namespace && strings.HasPrefix(k.Name, set.Name+"-") && fate != argocd.Orphaned {
+			of := set.Kind == "StatefulSet" && strings.HasPrefix(k.Name, set.Name+"-") && fate != argocd.Orphaned
+			of = of || set.Kind == "PersistentVolumeClaim" && strings.HasSuffix(set.Name, "-"+k.Name) && fate == argocd.Deleted
+			if k.Kind == "Pod" && k.Namespace == set.Namespace && of {
 				plan[k] = fate
 			}
 		}

@@ -73,6 +73,9 @@ func TestEditThatNeedsAnotherContainerIsToldAndChangesNothing(t *testing.T) {
 	awaitEvent(t, namespace, "Pod", "p", "AnnotationsNotFollowed", "created anew")
 	edit(t, namespace, "p", "telegraf.influxdata.com/port", "http")
 	awaitEvent(t, namespace, "Pod", "p", "AnnotationsNotFollowed", `"http" is not a port`)
+	create(t, namespace, annotated("probed", "class", "app", "port", "8080", "holdfast.dev/health-port", "8888"))
+	edit(t, namespace, "probed", "holdfast.dev/health-port", "9999")
+	awaitEvent(t, namespace, "Pod", "probed", "AnnotationsNotFollowed", "created anew")
 	p, err := cluster.Client().CoreV1().Pods(namespace).Get(t.Context(), "p", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -75,7 +75,7 @@ func check(t *testing.T, c created, volume string) {
 		if mountedAt("/etc/telegraf")(&of) != volume {
 			continue
 		}
-		cmd := exec.CommandContext(t.Context(), telegrafPath(t), "config", "check", "--config-directory", filepath.Join(materialised(t, c, &of), "etc/telegraf"))
+		cmd := exec.CommandContext(t.Context(), telegrafPath(t), "config", "check", "--strict-env-handling", "--config-directory", filepath.Join(materialised(t, c, &of), "etc/telegraf"))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("Telegraf refuses the configuration: %v\n%s\n%q", err, out, configuration(t, c.Pod, volume))
 		}

@@ -3,6 +3,7 @@
 package trust_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"os"
@@ -63,7 +64,7 @@ func (s *site) revokeNow() {
 	s.must("recover", "--revoke-now", "--url", s.url, "--ca", s.path("ca.crt"), "--token-file", s.path("token-recovery"), "--images", s.path("images.yaml"), "--deployed", s.path("deployed"))
 }
 
-// beginAnew starts the service with other keys, as a document has them.
+// beginAnew starts the service with other keys, as a document has them, and returns when it has made their store.
 func (s *site) beginAnew(keys string) {
 	s.Helper()
 	text, err := os.ReadFile(s.path("trust.yaml"))
@@ -73,9 +74,10 @@ func (s *site) beginAnew(keys string) {
 	before, _, _ := strings.Cut(string(text), "keys:")
 	s.write("trust.yaml", before+strings.ReplaceAll(keys, "/var/lib/holdfast-trust", s.path("data")))
 	s.program.Stop()
-	if err := s.program.Start(); err != nil {
-		s.Fatal(err)
-	}
+	s.run(s.program, "the service had another key store", func(context.Context) error {
+		_, err := os.Stat(s.path("data/keys"))
+		return err
+	})
 }
 
 func stolenListKey(t *testing.T, book *runbook) {

@@ -110,7 +110,7 @@ func (s *site) setVariables() {
 		"KUBECONFIG": cluster.Kubeconfig(), "SSL_CERT_FILE": s.path("ca.crt")}
 	first := s.reader(readRunbook(s, readme))
 	block := first.in("Before anything has happened")[0]
-	s.variables["HOLDFAST_TRUST_TOKEN"] = strings.TrimSpace(first.follow(block.section))
+	s.variables["HOLDFAST_TRUST_TOKEN"] = secret.FindString(first.follow(block.section))
 	s.write("token-recovery", s.variables["HOLDFAST_TRUST_TOKEN"])
 	prepared[block.where] = true
 	for _, v := range variablesOf(s, readme) {

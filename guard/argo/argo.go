@@ -32,6 +32,8 @@ type Application struct {
 		Finalizers  []string          `json:"finalizers"`
 	} `json:"metadata"`
 	Spec Spec `json:"spec"`
+	// Operation is what Argo CD does as soon as it sees it.
+	Operation *Operation `json:"operation"`
 }
 
 // Spec is the specification of an Application.
@@ -41,6 +43,20 @@ type Spec struct {
 	Sources     []Source    `json:"sources"`
 	Destination Destination `json:"destination"`
 	SyncPolicy  SyncPolicy  `json:"syncPolicy"`
+
+	SourceHydrator    *Hydrator    `json:"sourceHydrator"`
+	IgnoreDifferences []Difference `json:"ignoreDifferences"`
+}
+
+// Hydrator has Argo CD render one source into a branch, and deploy what that branch has.
+type Hydrator struct {
+	DrySource struct {
+		RepoURL string `json:"repoURL"`
+	} `json:"drySource"`
+	SyncSource struct {
+		TargetBranch string `json:"targetBranch"`
+		Path         string `json:"path"`
+	} `json:"syncSource"`
 }
 
 // Source is where an Application's objects come from. Options for the tools are as they are written, for what stands there decides too.
@@ -54,6 +70,9 @@ type Source struct {
 	Helm           json.RawMessage `json:"helm"`
 	Kustomize      json.RawMessage `json:"kustomize"`
 	Plugin         json.RawMessage `json:"plugin"`
+
+	// Hydrated says that Argo CD itself writes what is there.
+	Hydrated bool `json:"-"`
 }
 
 // Directory says which files of a folder are read.
@@ -85,8 +104,11 @@ type Automated struct {
 	AllowEmpty bool  `json:"allowEmpty"`
 }
 
-// AllSources returns the sources: Argo CD takes source only where sources is empty.
+// AllSources returns the sources: Argo CD takes source only where sources is empty, and neither beside a hydrator.
 func (s *Spec) AllSources() []Source {
+	if h := s.SourceHydrator; h != nil {
+		return []Source{{RepoURL: h.DrySource.RepoURL, Path: h.SyncSource.Path, TargetRevision: h.SyncSource.TargetBranch, Hydrated: true}}
+	}
 	if len(s.Sources) > 0 || s.Source == nil {
 		return s.Sources
 	}

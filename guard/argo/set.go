@@ -76,7 +76,12 @@ func (s *Set) Applications(t tree.Tree, clusters map[string]string) (*Applicatio
 			return nil, fmt.Errorf("generator %d: %w", i+1, err)
 		}
 		for _, p := range params {
-			if err := g.add(generator.template(), p); err != nil {
+			err := g.add(generator.template(), p)
+			if errors.As(err, &unknown) {
+				g.result.Unanalysed = append(g.result.Unanalysed, unknown.Error())
+				break
+			}
+			if err != nil {
 				return nil, fmt.Errorf("generator %d: %w", i+1, err)
 			}
 		}

@@ -95,10 +95,22 @@ func TestGeneratedApplicationsHaveTheFinalizerUnlessTheSetPreserves(t *testing.T
 	}
 }
 
+func TestAPatchTakesNoFinalizerAway(t *testing.T) {
+	_, made, err := generate(t, "  generators: [{list: {elements: [{app: a}]}}]\n  template: {metadata: {name: '{{app}}', finalizers: ["+argo.Finalizer+"]}, spec: {}}\n"+
+		"  templatePatch: 'metadata: {finalizers: [other]}'\n  syncPolicy: {preserveResourcesOnDeletion: true}\n", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := made.All[0].Metadata.Finalizers; len(f) != 2 || !made.All[0].Cascades() {
+		t.Errorf("the finalizers are %q", f)
+	}
+}
+
 func TestWhatOnlyArgoCDKnowsIsNotAnalysed(t *testing.T) {
 	for name, generator := range map[string]string{
 		"pull requests": "pullRequest: {}", "selected clusters": "clusters: {selector: {matchLabels: {a: b}}}", "clusters": "clusters: {}",
 		"a selector": "list: {elements: []}, selector: {matchLabels: {a: b}}", "a commit": "git: {revision: f123456789012345678901234567890123456789, directories: [{path: '*'}]}",
+		"a directive": "list: {elements: [{}]}}]\n  templatePatch: '{spec: {$retainKeys: [source]}}'\n  syncPolicy: {}\n  x: [{",
 	} {
 		_, made, err := generate(t, "  generators: [{"+generator+"}]\n  template: {metadata: {name: a}, spec: {}}\n", nil)
 		if err != nil || len(made.All) != 0 || len(made.Unanalysed) != 1 {

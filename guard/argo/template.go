@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -129,9 +131,65 @@ func (g *generation) patch(application []byte, p params) ([]byte, error) {
 	if !json.Valid(patch) || string(patch) == "null" {
 		return application, nil
 	}
+	var body any
+	if err := json.Unmarshal(patch, &body); err != nil {
+		return nil, fmt.Errorf("templatePatch: %w", err)
+	}
+	if d := directive(body); d != "" {
+		return nil, &UnanalysedError{"its templatePatch has the directive " + d}
+	}
 	merged, err := jsonpatch.MergePatch(application, patch)
+	if err == nil {
+		merged, err = keepFinalizers(application, merged)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("templatePatch: %w", err)
 	}
 	return merged, nil
+}
+
+// directive finds an instruction of strategic merge patches: "$patch", "$retainKeys" and the like.
+func directive(v any) string {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			if strings.HasPrefix(key, "$") {
+				return key
+			}
+			if d := directive(v[key]); d != "" {
+				return d
+			}
+		}
+	case []any:
+		for _, item := range v {
+			if d := directive(item); d != "" {
+				return d
+			}
+		}
+	}
+	return ""
+}
+
+// keepFinalizers gives a patched Application those that it had: a strategic merge adds to that list, and takes none away.
+func keepFinalizers(before, merged []byte) ([]byte, error) {
+	var was Application
+	if err := json.Unmarshal(before, &was); err != nil || len(was.Metadata.Finalizers) == 0 {
+		return merged, err
+	}
+	var body map[string]any
+	if err := json.Unmarshal(merged, &body); err != nil {
+		return nil, err
+	}
+	metadata, ok := body["metadata"].(map[string]any)
+	if !ok {
+		return merged, nil
+	}
+	finalizers, _ := metadata["finalizers"].([]any)
+	for _, f := range was.Metadata.Finalizers {
+		if !slices.Contains(finalizers, any(f)) {
+			finalizers = append(finalizers, f)
+		}
+	}
+	metadata["finalizers"] = finalizers
+	return json.Marshal(body)
 }

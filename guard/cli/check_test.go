@@ -3,6 +3,9 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,6 +46,9 @@ func TestCheckExitsByWhatItFound(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(misspelt, "guard.yaml"), []byte("clustres: {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	repo := t.TempDir()
+	repository{"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: a}\n"}.commit(t, repo)
+	unreachable := kubeconfig(t)
 	for name, c := range map[string]struct {
 		code int
 		args []string
@@ -55,6 +61,19 @@ func TestCheckExitsByWhatItFound(t *testing.T) {
 		"not analysed and allowed": {0, []string{"check", "--allow-unanalysed", chart}},
 		"no folder":                {3, []string{"check", filepath.Join(chart, "none")}},
 		"no format":                {2, []string{"check", "-o", "yaml", chart}},
+		"not a limit":              {2, []string{"diff", "HEAD..", "--max-deleted", "-1"}},
+		"not a percentage":         {2, []string{"diff", "HEAD..", "--max-deleted-percent", "200"}},
+		"no plan to apply":         {3, []string{"recover", "apply", "--yes", filepath.Join(chart, "none")}},
+		"no plan to verify":        {3, []string{"recover", "verify", filepath.Join(chart, "none")}},
+		"no plan to print":         {3, []string{"recover", "runbook", filepath.Join(chart, "none")}},
+		"no manifests":             {2, []string{"recover", "plan"}},
+		"manifests in two places":  {2, []string{"recover", "plan", "--manifests", chart, "--revision", "main"}},
+		"no policy":                {2, []string{"recover", "plan", "--manifests", chart, "--policy", filepath.Join(misspelt, "guard.yaml")}},
+		"no recipient":             {2, []string{"snapshot", t.TempDir(), "--include-secret-values", "--recipient", "age1x"}},
+		"no cluster to ask":        {3, []string{"snapshot", t.TempDir(), "--kubeconfig", unreachable}},
+		"no passphrase to read":    {3, []string{"snapshot", "secrets", t.TempDir(), "--passphrase-file", filepath.Join(chart, "none")}},
+		"no place for the plan":    {3, []string{"diff", "HEAD..HEAD", "--repo", repo, "--to", filepath.Join(chart, "none", "plan.html"), "--cache", t.TempDir()}},
+		"no source for an option":  {2, []string{"render", filepath.Join(repo, "a.yaml"), "--repo", repo, "-o", filepath.Join(repo, "out"), "--set", "a=b"}},
 		"no severity":              {2, []string{"check", "--fail-on", "fatal", chart}},
 		"fix of a revision":        {2, []string{"check", "--fix", "--revision", "main", chart}},
 		"settings that are wrong":  {2, []string{"check", misspelt}},
@@ -121,5 +140,68 @@ func TestCheckReadsARevisionAndWritesTheReportToAFile(t *testing.T) {
 	var report struct{ Findings []struct{ Rule string } }
 	if err := json.Unmarshal(text, &report); err != nil || report.Findings[0].Rule != "HG001" {
 		t.Errorf("%v: %s", err, text)
+	}
+}
+
+// kubeconfig makes one of a cluster that is not there: nobody listens any more where it says.
+func kubeconfig(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	text := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{name: a, cluster: {server: 'http://%s'}}]\n"+
+		"contexts: [{name: a, context: {cluster: a, user: a}}]\nusers: [{name: a, user: {}}]\n", l.Addr())
+	if err := errors.Join(l.Close(), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestWithoutAKubeconfigTheErrorSaysHowToGiveOne(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	for _, args := range [][]string{{"protect", "audit"}, {"snapshot", t.TempDir()}, {"recover", "plan", "--manifests", "../rule/testdata/HG001/pass"}} {
+		code, _, errs := command(t, args...)
+		if code != ExitUnknown || errs != "Error: finding the API server: there is no kubeconfig: give one by --kubeconfig, or set KUBECONFIG\n" {
+			t.Errorf("%q ends with %d: %s", args, code, errs)
+		}
+	}
+}
+
+// TestTheClientOfClustersLogsNothing holds that what is printed is the command's own.
+func TestTheClientOfClustersLogsNothing(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := os.Stderr
+	os.Stderr = file
+	defer func() { os.Stderr = was }()
+	code, _, errs := command(t, "recover", "plan", "--manifests", "../rule/testdata/HG001/pass", "--kubeconfig", kubeconfig(t))
+	text, err := os.ReadFile(file.Name())
+	if code != ExitUnknown || len(text) > 0 || err != nil || strings.Count(errs, "\n") > 1 {
+		t.Errorf("it ends with %d: %s%s, %v", code, text, errs, err)
+	}
+}
+
+func TestMistakesAreAnsweredByWhatThereIs(t *testing.T) {
+	for want, args := range map[string][]string{
+		"Error: -o \"xml\" is not understood: it is github, gitlab, json, junit, sarif or text\nRun 'holdfast-guard check --help' for usage.\n": {"check", "-o", "xml"},
+		"Error: --fail-on \"loud\" is not understood: it is error, warning or info\nRun 'holdfast-guard check --help' for usage.\n":             {"check", "--fail-on", "loud"},
+		"Error: -o \"nope\" is not understood: it is text, json, markdown or html\nRun 'holdfast-guard diff --help' for usage.\n":               {"diff", "a..b", "-o", "nope"},
+		"Error: " + os.TempDir() + " is in no git repository: give the folder of one by --repo\n":                                               {"diff", "main...HEAD", "--repo", os.TempDir()},
+	} {
+		if _, _, errs := command(t, args...); errs != want {
+			t.Errorf("%q says %s", args, errs)
+		}
+	}
+	for _, id := range []string{"HG001", "HG040", "HG101"} {
+		if _, out, _ := command(t, "rules", id); strings.ContainsAny(out, "#<*") || !strings.Contains(out, "\nWhy: ") {
+			t.Errorf("rules %s says %s", id, out)
+		}
+	}
+	if _, out, _ := command(t, "--help"); !strings.Contains(out, "Exit codes: ") {
+		t.Errorf("the help of all has no exit codes: %s", out)
 	}
 }

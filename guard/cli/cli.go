@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
 	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/internal/version"
@@ -19,10 +20,14 @@ import (
 const (
 	ExitDone    = 0 // the command did what it was asked, and found nothing
 	ExitFailed  = 1 // it could not do it, or there are findings
-	ExitUsage   = 2 // the command line was wrong and nothing was done
-	ExitUnknown = 3 // it could not be found out: something could not be read, or a cluster could not be asked
+	ExitUsage   = 2 // the command line or the settings were wrong and nothing was done
+	ExitUnknown = 3 // something could not be read or written, or a cluster could not be asked
 	ExitAsks    = 4 // a person has to decide before it goes on
 )
+
+// exitCodes are for the help.
+const exitCodes = `Exit codes: 0 done, and nothing was found; 1 something was found, refused or failed; 2 the command line or the settings are wrong, and
+nothing was done; 3 something could not be read, asked or written; 4 a person has to answer or to look first (recover).`
 
 // Options are what the caller gives the command line.
 type Options struct {
@@ -40,6 +45,7 @@ var commands []func(*app) *cobra.Command
 
 // Main runs one command line (without the program's name) and returns the exit code.
 func Main(ctx context.Context, o Options, args []string) int {
+	klog.SetLogger(klog.Logger{}) // nowhere: what the client logs, its errors say too
 	a := &app{Options: o}
 	root := a.root()
 	root.SetArgs(commandline.Normalise(root, args))
@@ -48,7 +54,10 @@ func Main(ctx context.Context, o Options, args []string) int {
 
 // root makes the whole command line.
 func (a *app) root() *cobra.Command {
-	root := &cobra.Command{Use: "holdfast-guard", Short: "GitOps that cannot delete production, and the way back"}
+	root := &cobra.Command{Use: "holdfast-guard", Short: "GitOps that cannot delete production, and the way back",
+		Long: `GitOps that cannot delete production, and the way back.
+
+` + exitCodes}
 	for _, command := range commands {
 		root.AddCommand(command(a))
 	}
@@ -57,7 +66,7 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(commandline.Usage)
+	root.SetFlagErrorFunc(commandline.Flag)
 	commandline.Strict(root)
 	return root
 }
@@ -105,13 +114,21 @@ func unknown(err error) error {
 
 func (a *app) printf(format string, args ...any) { _, _ = fmt.Fprintf(a.Out, format, args...) }
 
+// explained says how to name a cluster where none is; what client-go says of that is about itself.
+func explained(err error) error {
+	if clientcmd.IsEmptyConfig(err) {
+		return errors.New("there is no kubeconfig: give one by --kubeconfig, or set KUBECONFIG")
+	}
+	return err
+}
+
 // clusterConfig finds the API server.
 func clusterConfig(kubeconfig string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	if err != nil {
-		return nil, unknown(fmt.Errorf("finding the API server: %w", err))
+		return nil, unknown(fmt.Errorf("finding the API server: %w", explained(err)))
 	}
 	config.UserAgent = "holdfast-guard"
 	config.QPS, config.Burst = 200, 400

@@ -61,7 +61,7 @@ is the folder as it is on the disk.
 The settings and the approvals are those of guard.yaml in BASE as it is now, or of files outside of the repository: a change does not judge itself.
 
 Exit codes: 0 nothing of error severity stands; 1 findings; 2 the command line, the settings or the approvals are wrong; 3 something
-could not be read, or is not analysed and not allowed to be.`,
+could not be read, asked or written, or is not analysed and not allowed to be.`,
 		Args: commandline.Arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d.objects, d.percent = cmd.Flags().Changed("max-deleted"), cmd.Flags().Changed("max-deleted-percent")
@@ -97,6 +97,9 @@ func (d *diff) run(cmd *cobra.Command, revisions string) error {
 		return commandline.Usage(cmd, err)
 	}
 	base, head, err := d.trees(cmd.Context(), revisions)
+	if errors.Is(err, tree.ErrNoRepository) {
+		err = fmt.Errorf("%w: give the folder of one by --repo", err)
+	}
 	if err != nil {
 		return unknown(err)
 	}
@@ -110,7 +113,7 @@ func (d *diff) run(cmd *cobra.Command, revisions string) error {
 		return unknown(err)
 	}
 	if err := write(p); err != nil {
-		return err
+		return unknown(err)
 	}
 	if p.Refused() {
 		return &exitError{ExitFailed, nil}
@@ -132,7 +135,11 @@ func (d *diff) writer() (func(*report.Planned) error, error) {
 	write, ok := forms[d.output]
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("--output is %q: text, json, markdown and html are there", d.output)
+		return nil, fmt.Errorf("-o %q is not understood: it is text, json, markdown or html", d.output)
+	case d.limits.Objects < 0:
+		return nil, errors.New("--max-deleted is a number of objects: 0 or more")
+	case d.limits.Percent < 0 || d.limits.Percent > 100:
+		return nil, errors.New("--max-deleted-percent is between 0 and 100")
 	case d.to == "":
 		return write, nil
 	}

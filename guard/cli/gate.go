@@ -32,9 +32,9 @@ type gate struct {
 // gate reads what a change is judged by. Its errors are those of whoever runs the command.
 func (d *diff) gate(ctx context.Context, base tree.Tree) (*gate, error) {
 	g := &gate{outside: d.settings != ""}
-	err := d.isOutside(ctx, "settings", d.settings)
+	err := isOutside(ctx, d.repository, "settings", d.settings)
 	if err == nil {
-		err = d.isOutside(ctx, "approvals", d.approvals)
+		err = isOutside(ctx, d.repository, "approvals", d.approvals)
 	}
 	if err != nil {
 		return nil, err
@@ -80,11 +80,11 @@ func (d *diff) standing(ctx context.Context, base tree.Tree) (*settings.Settings
 }
 
 // isOutside refuses a file that is in the repository: the checkout has it as the change wants it.
-func (d *diff) isOutside(ctx context.Context, flag, file string) error {
+func isOutside(ctx context.Context, repository, flag, file string) error {
 	if file == "" {
 		return nil
 	}
-	root, err := tree.Root(ctx, d.repository)
+	root, err := tree.Root(ctx, repository)
 	if err != nil {
 		return err
 	}

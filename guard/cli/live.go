@@ -144,7 +144,10 @@ func contextConfig(kubeconfig, name string) (*rest.Config, string, error) {
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: name})
 	config, err := loader.ClientConfig()
 	if err != nil {
-		return nil, "", fmt.Errorf("finding the API server of the context %q: %w", name, err)
+		if name == "" {
+			return nil, "", fmt.Errorf("finding the API server: %w", explained(err))
+		}
+		return nil, "", fmt.Errorf("finding the API server of the context %q: %w", name, explained(err))
 	}
 	config.UserAgent = "holdfast-guard"
 	config.QPS, config.Burst = 50, 100

@@ -52,7 +52,10 @@ Kubernetes 1.30 or newer, and the leases of its API servers in kube-system, whic
 func (a *app) protectAuditCommand() *cobra.Command {
 	var kubeconfig string
 	var asJSON bool
-	cmd := &cobra.Command{Use: "audit", Short: "Find volumes, sets, classes and Applications that would not survive a deletion", Args: commandline.Arguments(0, 0)}
+	cmd := &cobra.Command{Use: "audit", Short: "Find volumes, sets, classes and Applications that would not survive a deletion", Args: commandline.Arguments(0, 0),
+		Long: `Find volumes, sets, classes and Applications that would not survive a deletion.
+
+Exit codes: 0 nothing was found; 1 something was; 2 the command line is wrong; 3 the cluster could not be asked.`}
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "how to reach the cluster")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

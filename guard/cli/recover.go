@@ -44,8 +44,8 @@ type sourceFlags struct {
 func (f *sourceFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.manifests, "manifests", "", "the folder with the manifests of the last good revision")
 	cmd.Flags().StringVar(&f.revision, "revision", "", "the last good revision of a git repository, instead of a folder")
-	cmd.Flags().StringVar(&f.repository, "repository", ".", "that repository")
-	cmd.Flags().StringVar(&f.path, "path", "", "the folder in that repository: env/(cluster)/(app)/yml")
+	cmd.Flags().StringVar(&f.repository, "repository", ".", "with --revision, the repository")
+	cmd.Flags().StringVar(&f.path, "path", "", "with --revision, the folder in the repository: env/(cluster)/(app)/yml")
 	cmd.Flags().StringVar(&f.namespace, "namespace", "", "the namespace of manifests that say none")
 }
 
@@ -64,14 +64,15 @@ func (f *sourceFlags) read(ctx context.Context, plan *recovery.Plan) (*recovery.
 	if f.namespace != "" {
 		source += "#" + f.namespace
 	}
-	return recovery.ReadManifests(t, folder, source, f.namespace)
+	m, err := recovery.ReadManifests(t, folder, source, f.namespace)
+	return m, unknown(err)
 }
 
 // open opens the tree that has the manifests, and returns the folder in it and how the plan names both.
 func (f *sourceFlags) open(ctx context.Context) (t tree.Tree, folder, source string, err error) {
 	switch {
 	case f.manifests != "" && f.revision != "":
-		return nil, "", "", errors.New("--manifests and --revision are two places: one is wanted")
+		return nil, "", "", &exitError{ExitUsage, errors.New("--manifests and --revision are two places: one is wanted")}
 	case f.manifests != "":
 		if source, err = filepath.Abs(f.manifests); err != nil {
 			return nil, "", "", err
@@ -79,7 +80,7 @@ func (f *sourceFlags) open(ctx context.Context) (t tree.Tree, folder, source str
 		t, err = tree.Folder(f.manifests)
 		return t, "", source, unknown(err)
 	case f.revision == "":
-		return nil, "", "", errors.New("where are the manifests of the last good revision? --manifests or --revision is wanted")
+		return nil, "", "", &exitError{ExitUsage, errors.New("where are the manifests of the last good revision? --manifests or --revision is wanted")}
 	}
 	repository, err := filepath.Abs(f.repository)
 	if err != nil {
@@ -183,7 +184,7 @@ func (f *sourceFlags) inputs(ctx context.Context, policy string) (in recovery.In
 			return in, unknown(fmt.Errorf("reading the policy: %w", err))
 		}
 		if in.Policy, err = recovery.ParsePolicy(b); err != nil {
-			return in, fmt.Errorf("%s: %w", policy, err)
+			return in, &exitError{ExitUsage, fmt.Errorf("%s: %w", policy, err)}
 		}
 	}
 	return in, nil
@@ -202,7 +203,7 @@ func connect(ctx context.Context, kubeconfig string) (*recovery.Cluster, error) 
 func (a *app) run(ctx context.Context, f *sourceFlags, kubeconfig, path string) (*recovery.Run, error) {
 	p, err := recovery.Read(path)
 	if err != nil {
-		return nil, err
+		return nil, unknown(err)
 	}
 	m, err := f.read(ctx, p)
 	if err != nil {
@@ -372,7 +373,7 @@ func (a *app) runbookCommand() *cobra.Command {
 	return &cobra.Command{Use: "runbook PLAN", Short: "Print a plan as Markdown for people", Args: commandline.Arguments(1, 1), RunE: func(_ *cobra.Command, args []string) error {
 		p, err := recovery.Read(args[0])
 		if err != nil {
-			return err
+			return unknown(err)
 		}
 		return p.Runbook(a.Out, args[0])
 	}}

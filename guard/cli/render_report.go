@@ -56,6 +56,9 @@ func codeOf(err error) int {
 	if errors.As(err, &coded) {
 		return coded.code
 	}
+	if errors.Is(err, render.ErrUnused) {
+		return ExitUsage
+	}
 	return ExitFailed
 }
 

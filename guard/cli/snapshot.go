@@ -40,7 +40,9 @@ attachments, namespaces, Argo CD's objects, and the names and keys of Secrets. V
 --include-secret-values, encrypted for age recipients or with a passphrase. Keep STORE off the cluster.
 
 Run it from a CronJob, or with --every for as long as it runs. Credentials of an object store are found as the tools of AWS find them:
-AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_SHARED_CREDENTIALS_FILE, or the account of the pod.`}
+AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_SHARED_CREDENTIALS_FILE, or the account of the pod.
+
+Exit codes: 0 done; 2 the command line is wrong; 3 the cluster could not be asked, or the store could not be read or written.`}
 	f.storeFlags.add(cmd)
 	cmd.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "how to reach the cluster")
 	cmd.Flags().IntVar(&f.keep, "keep", 0, "how many snapshots stay; 0 keeps all")
@@ -103,7 +105,7 @@ func (a *app) takeSnapshots(ctx context.Context, store snapshot.Store, f *snapsh
 	if path != "" {
 		a.printf("%s\n", path)
 	}
-	return err
+	return unknown(err)
 }
 
 // everySnapshot takes snapshots until it is told to end.
@@ -113,7 +115,7 @@ func (a *app) everySnapshot(ctx context.Context, store snapshot.Store, f *snapsh
 	if f.listen != "" {
 		l, err := net.Listen("tcp", f.listen)
 		if err != nil {
-			return fmt.Errorf("--listen %s: %w", f.listen, err)
+			return unknown(fmt.Errorf("--listen %s: %w", f.listen, err))
 		}
 		registry := prometheus.NewRegistry()
 		r.Register(registry)
@@ -134,7 +136,7 @@ func readers(recipients []string, passphrase string) (all []age.Recipient, err e
 	for _, text := range recipients {
 		r, err := age.ParseX25519Recipient(text)
 		if err != nil {
-			return nil, fmt.Errorf("--recipient %s: %w", text, err)
+			return nil, &exitError{ExitUsage, fmt.Errorf("--recipient %s is no recipient of age (age1…): %w", text, err)}
 		}
 		all = append(all, r)
 	}
@@ -142,7 +144,7 @@ func readers(recipients []string, passphrase string) (all []age.Recipient, err e
 		return all, nil
 	}
 	if len(recipients) > 0 {
-		return nil, errors.New("a snapshot is encrypted for recipients or with a passphrase, not both")
+		return nil, &exitError{ExitUsage, errors.New("a snapshot is encrypted for recipients or with a passphrase, not both")}
 	}
 	secret, err := passphraseOf(passphrase)
 	if err != nil {
@@ -155,13 +157,13 @@ func readers(recipients []string, passphrase string) (all []age.Recipient, err e
 func passphraseOf(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("reading the passphrase: %w", err)
+		return "", unknown(fmt.Errorf("reading the passphrase: %w", err))
 	}
 	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
 		b = b[:len(b)-1]
 	}
 	if len(b) == 0 {
-		return "", fmt.Errorf("the passphrase in %s is empty", path)
+		return "", unknown(fmt.Errorf("the passphrase in %s is empty", path))
 	}
 	return string(b), nil
 }
@@ -169,7 +171,10 @@ func passphraseOf(path string) (string, error) {
 func (a *app) secretsCommand() *cobra.Command {
 	var f storeFlags
 	var identity, passphrase, namespace, name string
-	cmd := &cobra.Command{Use: "secrets SNAPSHOT", Short: "Decrypt the Secrets of a snapshot, as YAML for kubectl apply", Args: commandline.Arguments(1, 1)}
+	cmd := &cobra.Command{Use: "secrets SNAPSHOT", Short: "Decrypt the Secrets of a snapshot, as YAML for kubectl apply", Args: commandline.Arguments(1, 1),
+		Long: `Decrypt the Secrets of a snapshot, as YAML for kubectl apply.
+
+Exit codes: 0 done; 2 the command line is wrong; 3 the snapshot could not be read or decrypted.`}
 	f.add(cmd)
 	cmd.Flags().StringVar(&identity, "identity", "", "a file with age identities (AGE-SECRET-KEY-1...)")
 	cmd.Flags().StringVar(&passphrase, "passphrase-file", "", "a file with the passphrase")
@@ -193,7 +198,7 @@ func (a *app) secretsCommand() *cobra.Command {
 		}
 		all, err := s.Values(cmd.Context(), who...)
 		if err != nil {
-			return err
+			return unknown(err)
 		}
 		for _, o := range all {
 			if namespace != "" && o.GetNamespace() != namespace || name != "" && o.GetName() != name {
@@ -224,12 +229,12 @@ func identities(path, passphrase string) ([]age.Identity, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the identities: %w", err)
+		return nil, unknown(fmt.Errorf("reading the identities: %w", err))
 	}
 	defer func() { _ = f.Close() }() // it is only read
 	all, err := age.ParseIdentities(f)
 	if err != nil {
-		return nil, fmt.Errorf("reading the identities of %s: %w", path, err)
+		return nil, unknown(fmt.Errorf("reading the identities of %s: %w", path, err))
 	}
 	return all, nil
 }

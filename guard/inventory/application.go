@@ -151,6 +151,8 @@ func (i *Inventory) elsewhere(s *argo.Source) string {
 	switch {
 	case s.Chart != "":
 		return fmt.Sprintf("the chart %s is in %s", s.Chart, s.RepoURL)
+	case s.Hydrated:
+		return fmt.Sprintf("the path %s is of the branch %s, into which its source hydrator writes", s.Path, s.TargetRevision)
 	case s.Fixed():
 		return fmt.Sprintf("the path %s is of the commit %s, and not of what is read", s.Path, s.TargetRevision)
 	case len(i.Options.Repositories) == 0:

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
@@ -26,6 +27,7 @@ func (s *simulation) namespaces() {
 		if o.base != nil && !s.readsClaims(o, s.cluster(o.base)) {
 			s.claims(o, gone)
 		}
+		s.scaled(o)
 	}
 	s.beside()
 }
@@ -109,12 +111,49 @@ func claimsOf(set *object.Object) []string {
 	return names
 }
 
+// scaled adds what becomes of the claims of a StatefulSet that gets fewer replicas, and is to delete claims then.
+func (s *simulation) scaled(o *outcome) {
+	if o.base == nil || o.after == nil || unchanged(o.base, o.after) {
+		return
+	}
+	cluster, after := s.cluster(o.base), o.after.Standing()
+	for key, t := range o.base.Standing() {
+		is, ok := after[key]
+		if !ok || t.Object.Body == nil || o.effects[live{cluster, key}].Fate.Lost() ||
+			field(is.Object.Body, "spec", "persistentVolumeClaimRetentionPolicy", "whenScaled") != "Delete" || field(is.Object.Body, "spec", "replicas") == nil {
+			continue
+		}
+		stay := claimsOf(is.Object)
+		for _, name := range claimsOf(t.Object) {
+			claim := object.Key{Kind: "PersistentVolumeClaim", Namespace: key.Namespace, Name: name}
+			if slices.Contains(stay, name) || s.readsClaims(o, cluster) && s.alive.at[live{cluster, claim}] == nil {
+				continue
+			}
+			s.unscaled(o, live{cluster, claim}, t, key.Name)
+		}
+	}
+}
+
+// unscaled notes what becomes of one of those claims.
+func (s *simulation) unscaled(o *outcome, claim live, t inventory.Target, set string) {
+	fate, waits := Deleted, ""
+	why := fmt.Sprintf("the StatefulSet %s gets fewer replicas, and deletes the claims of those that go (whenScaled)", set)
+	if o.frozen != "" || !o.after.Spec.SyncPolicy.Syncs() {
+		fate, waits = Kept, "its Application is not synced"
+	}
+	s.effect(o, claim.cluster, t, claim.key, fate, why)
+	s.waits(o, claim, why, waits)
+	e := o.effects[claim]
+	e.Implied = true
+	o.effects[claim] = e
+}
+
 // wanted finds the objects that are deleted, or lose their Application, and that an Application, the same or another, has in the head.
 func (s *simulation) wanted() {
 	lost := make(map[live]bool)
 	for _, o := range s.outcomes {
 		for at, e := range o.effects {
-			if e.Fate.Lost() || e.Fate == Orphaned {
+			if e.Fate.Lost() || e.Fate == Orphaned || e.Waits != "" {
 				lost[at] = true
 			}
 		}
@@ -132,7 +171,7 @@ func (s *simulation) wanted() {
 		for at, e := range o.effects {
 			if e.Fate == Deleted && len(wanting[at]) > 0 {
 				o.effects[at] = again(e, key, o, wanting[at])
-			} else if e.Fate == Orphaned {
+			} else if e.Fate == Orphaned || e.Waits != "" {
 				o.effects[at] = adopted(e, key, wanting[at])
 			}
 		}
@@ -168,7 +207,7 @@ func again(e Effect, owner object.Key, o *outcome, wanting []object.Key) Effect 
 func adopted(e Effect, owner object.Key, wanting []object.Key) Effect {
 	for _, other := range wanting {
 		if other != owner {
-			e.Fate = Kept
+			e.Fate, e.Waits = Kept, ""
 			e.Why += "; " + other.Name + " has it now"
 			break
 		}

@@ -125,7 +125,7 @@ func (l *simulation) against() []Change {
 // joined puts together what git alone says of one Application and what becomes of what lives. It says whether something is lost.
 func (l *simulation) joined(key object.Key, git, lives Change) (Change, bool) {
 	c := git
-	c.Application, c.Fate, c.Notes, c.Effects = key, lives.Fate, slices.Clone(lives.Notes), nil
+	c.Application, c.Fate, c.Waits, c.Notes, c.Effects = key, lives.Fate, lives.Waits, slices.Clone(lives.Notes), nil
 	if c.Path == "" {
 		c.Path, c.Line = lives.Path, lives.Line
 	}
@@ -228,7 +228,7 @@ func (a *alive) protected(at live, e Effect, t inventory.Target) string {
 // spared is an object that git alone takes for one that goes, or that is left, and that is not.
 func (l *simulation) spared(key object.Key, e Effect) Effect {
 	at, alone := live{e.Cluster, e.Key.Canonical()}, e.Fate
-	e.Source, e.Git, e.Fate = l.alive.source(key, at), &alone, Untouched
+	e.Source, e.Git, e.Fate, e.Waits = l.alive.source(key, at), &alone, Untouched, ""
 	o := l.alive.at[at]
 	switch {
 	case o == nil && l.alive.Reads(e.Cluster, e.Key.GroupKind()):

@@ -5,7 +5,8 @@ import (
 	"github.com/holdfast-telemetry/holdfast/guard/inventory"
 )
 
-// broken judges Applications that Argo CD cannot render: nothing of them is deleted at once, and what is deleted later is not known.
+// broken judges Applications that Argo CD cannot render, and sets that it cannot generate from: nothing of them is deleted at once, and what
+// is deleted later is not known.
 func (j *judge) broken() {
 	for _, key := range sortedKeys(j.base.applications) {
 		before, after := j.base.applications[key], j.head.applications[key]
@@ -19,6 +20,13 @@ func (j *judge) broken() {
 			j.add("HG112", at, key, key.Name, "%s cannot be rendered any more, and stays as it is until it can: %v", key.Name, is.Broken)
 		case was.Broken != nil:
 			j.unread(was)
+		}
+	}
+	for _, key := range sortedKeys(j.head.sets) {
+		if was, is := j.base.sets[key], j.head.sets[key]; was != nil && was.Broken == nil && is.Broken != nil {
+			at := finding.Place{Path: is.Path, Line: is.Object.Line}
+			j.add("HG112", at, key, key.Name,
+				"the ApplicationSet %s generates nothing any more, and its Applications stay as they are until it can: %v", key.Name, is.Broken)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func (s *simulation) cascade(o *outcome) {
 	if c.whole == Recreated {
 		c.whole = Deleted // what its new definition does not have is not made again
 	}
-	standing := o.base.Standing()
+	standing := s.reached(o)
 	for _, t := range standing {
 		if o.base.Cascades() && argo.DeleteProtection(t.Object.Annotations) == argo.Confirmed {
 			c.whole = min(c.whole, Held)

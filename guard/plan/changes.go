@@ -41,7 +41,7 @@ func weight(c *Change) int {
 }
 
 func (s *simulation) change(key object.Key, o *outcome) (Change, bool) {
-	c := Change{Application: key, Fate: o.fate, Added: o.base == nil, Notes: o.notes, Effects: slices.Collect(maps.Values(o.effects))}
+	c := Change{Application: key, Fate: o.fate, Waits: o.waits, Added: o.base == nil, Notes: o.notes, Effects: slices.Collect(maps.Values(o.effects))}
 	sortEffects(c.Effects)
 	if o.frozen != "" {
 		c.Notes = append(c.Notes, "it does not sync: "+o.frozen)
@@ -108,6 +108,7 @@ func (s *simulation) repointed(a, b *inventory.Application) []string {
 	for _, f := range []struct{ name, from, to string }{
 		{"path", paths(a), paths(b)},
 		{"repository", repositories(a), repositories(b)},
+		{"revision", s.revision(a, a), s.revision(a, b)},
 		{"cluster", s.cluster(a), s.cluster(b)},
 		{"namespace", a.Spec.Destination.Namespace, b.Spec.Destination.Namespace},
 		{"project", cmp.Or(a.Spec.Project, "default"), cmp.Or(b.Spec.Project, "default")},

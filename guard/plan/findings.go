@@ -33,6 +33,10 @@ var Rules = []Rule{
 	{"HG110", "unanalysed-source", finding.Warning, "What cannot be read cannot be planned: deletions there are not seen.", "render it into the repository"},
 	{"HG111", "settings-weakened", finding.Error, "A change that judges itself by its own settings can let anything pass. It is judged by those of the base; an edit alone is a warning.", "make the edit a change of its own"},
 	{"HG112", "rendering-fails", finding.Error, "An Application that Argo CD cannot render deletes nothing until it can again; what is gone by then goes without being seen.", "correct the file"},
+	{"HG113", "left-behind", finding.Error, "What leaves git and stays only because pruning is off, or because Argo CD waits, is deleted when that ends, and no later change shows it.", "keep it in git, or protect it with Prune=false and sync first; or have its deletion approved outside the change"},
+	{"HG114", "pruning-begins", finding.Error, "An Application or a set that begins to delete also deletes what was left behind before, which two revisions do not show.", "plan with --live, or have it approved outside the change"},
+	{"HG115", "operation-in-git", finding.Error, "Argo CD runs an Application's operation at once, whatever its sync policy says, with a source and pruning of its own.", "take it out of git, and sync by hand"},
+	{"HG116", "owner-in-git", finding.Error, "An owner is named by a UID, which git cannot know: Kubernetes deletes what has an owner that is not there.", "take metadata.ownerReferences out of git"},
 }
 
 // RuleOf returns the rule with that id, nil where there is none.
@@ -56,6 +60,10 @@ func Findings(p *Plan, base, head *inventory.Inventory, limits Thresholds) []fin
 		j.change(&p.Changes[i])
 	}
 	j.protections()
+	j.released()
+	j.revisions()
+	j.operations()
+	j.owners()
 	j.broken()
 	j.folders()
 	j.count()
@@ -92,6 +100,9 @@ func (j *judge) change(c *Change) {
 		if a := j.base.applications[c.Application]; len(a) > 0 && a[0].Set != "" {
 			id, what = "HG109", "is not generated any more"
 		}
+		if c.Fate == Recreated && id == "HG103" {
+			what = "is deleted, and made again"
+		}
 		j.add(id, c.place(), c.Application, name, "the Application %s %s%s", name, what, consequence(losses))
 	}
 	for _, e := range c.Effects {
@@ -104,6 +115,7 @@ func (j *judge) change(c *Change) {
 			j.add("HG105", e.place(), e.Key, name, "%s: %s: %s", name, verb(e.Fate, e.Key), e.Why)
 		}
 	}
+	j.left(c)
 	j.updates(c)
 	j.renamed(c)
 	j.share(c)

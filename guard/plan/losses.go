@@ -21,8 +21,8 @@ var losses = []loss{
 	{AtRisk, "may delete", "at risk"}, {Held, "deletes, once approved,", "deleted once approved"},
 }
 
-// Losses says in a clause what an Application loses, and why; it is empty where it loses nothing. What is only orphaned or not known comes
-// after what is lost.
+// Losses says in a clause what an Application loses, and why; it is empty where it loses nothing. What is only orphaned, not known or left
+// behind comes after what is lost.
 func Losses(c *Change) string {
 	var parts []string
 	lost := some(c, Fate.Lost)
@@ -49,10 +49,29 @@ func Losses(c *Change) string {
 			}
 		}
 	}
+	if left := leaving(c); left != "" {
+		if parts = append(parts, left); len(parts) == 1 {
+			return left
+		}
+	}
 	if len(parts) == 0 {
 		return ""
 	}
 	return strings.Join(parts, "; ") + ": " + why
+}
+
+// leaving says in a clause what an Application leaves behind, and what that waits for.
+func leaving(c *Change) string {
+	var left []*Effect
+	for n := range c.Effects {
+		if e := &c.Effects[n]; e.Waits != "" && e.Fate == Kept {
+			left = append(left, e)
+		}
+	}
+	if len(left) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("leaves behind %s, kept only while %s", naming(left), left[0].Waits)
 }
 
 // some returns the effects with one of some fates. Hooks come and go with each sync, and count where they hold state.

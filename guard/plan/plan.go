@@ -65,6 +65,9 @@ type Effect struct {
 	Fate    Fate       `json:"fate"`
 	// Why is a clause that says what brings it about.
 	Why string `json:"why"`
+	// Waits is a clause that says what alone keeps an object that its Application does not want any more: it goes when that ends. It is
+	// empty where the object is kept by a protection of its own.
+	Waits string `json:"waits,omitempty"`
 	// Stateful objects hold state, or their loss takes state with it.
 	Stateful bool `json:"stateful,omitempty"`
 	// Implied objects are not in git: claims that a StatefulSet's templates made.
@@ -88,6 +91,8 @@ type Change struct {
 	Application object.Key `json:"application"`
 	// Fate is the Application's own.
 	Fate Fate `json:"fate"`
+	// Waits says what alone keeps an Application that nothing generates any more.
+	Waits string `json:"waits,omitempty"`
 	// Added says that the base does not have it.
 	Added bool `json:"added,omitempty"`
 	// Repointed has what changed of where it reads from and deploys to, as "path: a -> b".
@@ -127,6 +132,8 @@ type Plan struct {
 	Unanalysed []string `json:"unanalysed,omitempty"`
 	// Unknown says what of the clusters could not be found out, where the plan was made with what lives.
 	Unknown []string `json:"unknown,omitempty"`
+
+	asked map[object.Key]bool // Applications and sets that are planned as they live
 }
 
 // Node is an Application and those that define it.
@@ -156,6 +163,7 @@ func Between(base, head *inventory.Inventory, o Options) *Plan {
 	if o.Live != nil {
 		s = s.withLive()
 		p.Changes, p.Unknown = s.against(), slices.Concat(o.Live.Unknown(), s.alive.unknown)
+		p.asked = s.alive.asked()
 	} else {
 		p.Changes = s.changes()
 	}

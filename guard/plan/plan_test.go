@@ -219,7 +219,7 @@ spec:
 		{"18 no automated pruning", base().and(files{appFile: app{name: app01.name, path: path01, automated: "{selfHeal: true}"}.String()}), base().and(files{appFile: app01.String() + "---\n" + app{name: app01.name, path: path02, automated: "{selfHeal: true}"}.String()}), all(plan.Kept)},
 		{"19 the wrong document first", base(), base().and(files{appFile: wrong.String() + "---\n" + app01.String()}), all(plan.Untouched)},
 		{"20 nothing there, and allowEmpty", base(), base().and(files{"empty/README.md": "x", appFile: app{name: app01.name, path: "empty", automated: "{prune: true, allowEmpty: true}"}.String()}), all(plan.Deleted)},
-		{"20 there is no such folder", base(), base().and(files{appFile: app{name: "app01-cluster01", path: "nothing", automated: "{prune: true, allowEmpty: true}"}.String()}), all(plan.Untouched)},
+		{"20 there is no such folder", base(), base().and(files{appFile: app{name: "app01-cluster01", path: "nothing", automated: "{prune: true, allowEmpty: true}"}.String()}), all(plan.Kept)},
 		{"21 a document does not parse", base(), base().and(files{path01 + "/all.yaml": objects("app01", "") + "---\napiVersion: v1\nkind: A\nmetadata:\n name: a\n  b: c\n"}), all(plan.Untouched)},
 		{"22 app02 lives", lives, lives.and(files{appFile: app01.String() + "---\n" + wrong2.String()}), all(plan.Deleted)},
 		{"23 app02 lives, FailOnSharedResource", lives, lives.and(files{appFile: app01.String() + "---\n" + app{name: wrong2.name, path: wrong2.path, namespace: "app02", options: ", FailOnSharedResource=true"}.String()}), all(plan.Kept)},

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -109,4 +110,21 @@ func (s *side) destination(a *argo.Application, clusters map[string]string) argo
 // permits says whether the project of an Application permits one of its objects. Of a project that is not known it says yes.
 func (s *side) permits(p *inventory.Project, key object.Key, d argo.Destination) bool {
 	return p == nil || p.Permits(key, s.Scopes.Namespaced(key.GroupKind()), d)
+}
+
+// refusal says why the project of an Application has Argo CD refuse its specification, nothing where it does not.
+func (s *side) refusal(a *inventory.Application, clusters map[string]string) string {
+	p := s.project(a.Application)
+	if p == nil {
+		return ""
+	}
+	if d := s.destination(a.Application, clusters); !p.PermitsDestination(d) {
+		return fmt.Sprintf("its project %s does not permit the destination %s, namespace %q", p.Metadata.Name, a.Spec.Destination.Cluster(clusters), d.Namespace)
+	}
+	for _, source := range a.Spec.AllSources() {
+		if !p.PermitsSource(source.RepoURL) {
+			return fmt.Sprintf("its project %s does not permit the repository %s", p.Metadata.Name, source.RepoURL)
+		}
+	}
+	return ""
 }

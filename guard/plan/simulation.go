@@ -21,6 +21,8 @@ type live struct {
 type outcome struct {
 	fate Fate
 	why  string
+	// waits says what alone keeps an Application that nothing generates any more.
+	waits string
 	// base is its definition before, nil where there is none; after the one that is in force then, read from the head, nil where there is none.
 	base, after *inventory.Application
 	// frozen says why it does not sync: what it defines stays as it was.
@@ -214,6 +216,7 @@ func (s *simulation) ownOfSet(key object.Key, before, heads []*inventory.Applica
 	case len(h.Unanalysed) > 0:
 		return Unknown, fmt.Sprintf("it is not known what the ApplicationSet %s generates: %s", b.Set, h.Unanalysed[0])
 	case h.KeepsApplications():
+		s.outcomes[key].waits = fmt.Sprintf("applicationsSync of the ApplicationSet %s is %s", b.Set, h.Spec.SyncPolicy.ApplicationsSync)
 		return Kept, fmt.Sprintf("the ApplicationSet %s does not generate it any more, and does not delete Applications", b.Set)
 	}
 	return s.remade(Deleted, heads), fmt.Sprintf("the ApplicationSet %s does not generate it any more", b.Set)
@@ -260,11 +263,12 @@ func missing(before, after map[object.Key]inventory.Target) map[object.Key]inven
 
 // evolve computes what becomes of the objects of an Application that stays, with the definition h.
 func (s *simulation) evolve(o *outcome, h *inventory.Application) {
+	h = s.revised(o.base, h)
 	o.after = h
 	if unchanged(o.base, h) {
 		return
 	}
-	before, after := o.base.Standing(), h.Standing()
+	before, after := s.reached(o), h.Standing()
 	if from, to := s.cluster(o.base), s.cluster(h); from != to {
 		for key, t := range before {
 			s.effect(o, from, t, key, Orphaned, fmt.Sprintf("its Application deploys to %s now, and forgets what it has in %s", to, from))
@@ -273,6 +277,9 @@ func (s *simulation) evolve(o *outcome, h *inventory.Application) {
 	}
 	if why := s.broken(h); why != "" {
 		o.frozen = "Argo CD cannot render it: " + why
+		if h.Broken == nil {
+			s.emptied(o, h, before, why)
+		}
 		s.meanwhile(o, h, before)
 		return
 	}
@@ -283,10 +290,13 @@ func (s *simulation) evolve(o *outcome, h *inventory.Application) {
 	for key, t := range p.gone {
 		fate, why := p.fate(key, t)
 		s.effect(o, s.cluster(h), t, key, fate, why)
+		s.waits(o, live{s.cluster(h), key}, why, p.waits(key, t))
 	}
 	if p.hold == Untouched && p.triggered {
 		s.applied(o, h, before, after)
+		s.owned(o, h, before, after)
 	}
+	s.operated(o, h, before)
 	s.meanwhile(o, h, before)
 }
 
@@ -325,34 +335,18 @@ func (s *simulation) hold(o *outcome, h *inventory.Application, gone, after map[
 
 // invalid says why Argo CD refuses an Application's specification.
 func (s *simulation) invalid(o *outcome, h *inventory.Application) (Fate, string) {
-	why := s.refusal(s.head, h)
+	why := s.head.refusal(h, s.options.Clusters)
 	if why == "" {
 		return Untouched, ""
 	}
 	// The two objects land one after the other: for a moment the new Application may be under the old project.
 	if old := *s.head; s.projectChanged(o, h) {
 		old.projects = s.base.projects
-		if s.refusal(&old, h) == "" {
+		if old.refusal(h, s.options.Clusters) == "" {
 			return AtRisk, "for a moment Argo CD may sync it under the project as it was; then: " + why
 		}
 	}
 	return Kept, why
-}
-
-func (s *simulation) refusal(side *side, h *inventory.Application) string {
-	p := side.project(h.Application)
-	if p == nil {
-		return ""
-	}
-	if d := side.destination(h.Application, s.options.Clusters); !p.PermitsDestination(d) {
-		return fmt.Sprintf("its project %s does not permit the destination %s, namespace %q", p.Metadata.Name, s.cluster(h), d.Namespace)
-	}
-	for _, source := range h.Spec.AllSources() {
-		if !p.PermitsSource(source.RepoURL) {
-			return fmt.Sprintf("its project %s does not permit the repository %s", p.Metadata.Name, source.RepoURL)
-		}
-	}
-	return ""
 }
 
 // projectChanged says whether an Application's project is not what it was.

@@ -6,7 +6,9 @@ import (
 	"maps"
 	"math"
 	"path"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -93,10 +95,28 @@ func builtIn() []Rule {
 	}
 }
 
+var wrongType = regexp.MustCompile(`cannot unmarshal (\w+) into Go struct field \w+\.(\S+) of type (\S+)`)
+
+// wantedOf says what a Go type is in YAML.
+func wantedOf(kind string) string {
+	switch {
+	case strings.HasPrefix(kind, "[]"):
+		return "a list"
+	case strings.HasPrefix(kind, "float"), strings.HasPrefix(kind, "int"):
+		return "a number"
+	case kind == "string", kind == "recovery.Class":
+		return "a text"
+	}
+	return "a mapping of fields to values"
+}
+
 // ParsePolicy reads a policy. Unknown keys are errors.
 func ParsePolicy(b []byte) (*Policy, error) {
 	p := &Policy{}
 	if err := yaml.UnmarshalStrict(b, p); err != nil {
+		if found := wrongType.FindStringSubmatch(err.Error()); found != nil {
+			return nil, fmt.Errorf("not a policy: %s: a %s is there, where %s is wanted", found[2], found[1], wantedOf(found[3]))
+		}
 		return nil, fmt.Errorf("not a policy: %w", err)
 	}
 	return p, p.complete()

@@ -199,6 +199,7 @@ func TestAPolicyIsCheckedWhole(t *testing.T) {
 	for text, want := range map[string]string{
 		"surge: 0.5": "surge", "quiet: soon": "quiet", "rules: [{class: queen}]": "class", "rules: [{class: log, probes: maybe}]": "probes",
 		"rules: [{class: log, names: ['[']}]": "rules[0]", "freeze: [{kind: Pod, name: x}]": "freeze[0].kind", "nonsense: 1": "nonsense",
+		"surge: many": "not a policy: surge: a string is there, where a number is wanted", "freeze: all": "not a policy: freeze: a string is there, where a list is wanted",
 	} {
 		if _, err := ParsePolicy([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)

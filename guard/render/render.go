@@ -10,6 +10,7 @@
 package render
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -47,6 +48,9 @@ type Output struct {
 	Keep []string
 }
 
+// ErrUnused is in errors about options that nothing would use.
+var ErrUnused = errors.New("there are options")
+
 // Renderer renders the sources of a tree.
 type Renderer struct {
 	Tree   tree.Tree
@@ -81,12 +85,12 @@ func (r *Renderer) sources(o *Output) ([]source, error) {
 	for n := range o.Sources {
 		s := &o.Sources[n]
 		if j := s.Jsonnet; !tools[engine.Jsonnet] && len(j.Libraries)+len(j.ExtVars)+len(j.TLAs) > 0 {
-			return nil, fmt.Errorf("%s: there are options for jsonnet, and no jsonnet file to use them", s.Path)
+			return nil, fmt.Errorf("%s: %w for jsonnet, and no jsonnet file to use them", s.Path, ErrUnused)
 		}
 		h := s.Helm
 		helm := h.Release+h.Namespace+h.KubeVersion != "" || len(h.ValueFiles)+len(h.Parameters)+len(h.APIVersions) > 0 || s.IncludeCRDs
 		if helm && !tools[engine.Helm] {
-			return nil, fmt.Errorf("%s: there are options for Helm, and no chart to use them", s.Path)
+			return nil, fmt.Errorf("%s: %w for Helm, and no chart to use them", s.Path, ErrUnused)
 		}
 	}
 	return found, nil

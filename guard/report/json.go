@@ -25,6 +25,7 @@ type document struct {
 	Unanalysed   []Unanalysed      `json:"unanalysed"`
 	Fixed        []string          `json:"fixed,omitempty"`
 	Off          map[string]string `json:"off,omitempty"`
+	Uncounted    []string          `json:"uncounted,omitempty"`
 }
 
 // found is a finding with its fingerprint.
@@ -36,7 +37,7 @@ type found struct {
 // JSON writes the whole check for programs.
 func (c *Check) JSON(w io.Writer) error {
 	counts := c.Counts()
-	d := document{Schema: Schema, Version: c.Version, Tree: c.Tree, Applications: c.Applications, Objects: c.Objects, Files: c.Files, Findings: []found{}, Waived: c.Waived, Unanalysed: c.Unanalysed, Fixed: c.Fixed, Off: c.Off,
+	d := document{Schema: Schema, Version: c.Version, Tree: c.Tree, Applications: c.Applications, Objects: c.Objects, Files: c.Files, Findings: []found{}, Waived: c.Waived, Unanalysed: c.Unanalysed, Fixed: c.Fixed, Off: c.Off, Uncounted: c.Uncounted,
 		Counts: map[string]int{"error": counts[finding.Error], "warning": counts[finding.Warning], "info": counts[finding.Info], "waived": len(c.Waived)}}
 	for _, f := range c.Findings {
 		d.Findings = append(d.Findings, found{f, f.Fingerprint()})

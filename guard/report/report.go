@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/holdfast-telemetry/holdfast/guard/finding"
 )
@@ -36,6 +37,8 @@ type Check struct {
 	Fixed []string
 	// Off has the rules that the settings turn off, and why.
 	Off map[string]string
+	// Uncounted are the waivers and the edits of settings that a change brings itself.
+	Uncounted []string
 	// Version is the program's.
 	Version string
 }
@@ -57,7 +60,8 @@ func Formats() []string { return slices.Sorted(maps.Keys(formats)) }
 func (c *Check) Write(w io.Writer, format string) error {
 	write, ok := formats[format]
 	if !ok {
-		return fmt.Errorf("there is no format %q: %v are", format, Formats())
+		names := Formats()
+		return fmt.Errorf("-o %q is not understood: it is %s or %s", format, strings.Join(names[:len(names)-1], ", "), names[len(names)-1])
 	}
 	return write(c, w)
 }

@@ -285,12 +285,13 @@ func ofRules(findings []finding.Finding, least finding.Severity) string {
 
 // made says how much is lost, created and updated in all, and that nothing is deleted where that is so.
 func (p *Planned) made() string {
-	created, updated, lost, stateful, orphaned := 0, 0, 0, 0, false
+	created, updated, lost, stateful, orphaned, left := 0, 0, 0, 0, false, false
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		created, updated = created+len(c.Created), updated+len(c.Updated)
 		for _, e := range c.Effects {
 			orphaned = orphaned || e.Fate == plan.Orphaned || e.Fate == plan.Unknown
+			left = left || e.Waits != ""
 			if e.Fate.Lost() {
 				lost++
 				stateful += one(e.Stateful)
@@ -305,6 +306,11 @@ func (p *Planned) made() string {
 		return fmt.Sprintf("Nothing is deleted where it is known, and %s not analysed: %s", are(len(p.Unanalysed), "source"), made)
 	case orphaned:
 		return made
+	case left:
+		return "Nothing is deleted yet: " + made
+	}
+	if slices.ContainsFunc(p.Findings, func(f finding.Finding) bool { return f.Rule == "HG114" }) {
+		return "Nothing is deleted that the base has: " + made
 	}
 	return "Nothing is deleted: " + made
 }

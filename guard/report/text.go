@@ -125,6 +125,9 @@ func (t *text) after(c *Check) {
 	for _, w := range c.Waived {
 		t.printf("waived until %s: %s: %s %s (%s)\n", w.Waiver.Expires.Format(time.DateOnly), clean(w.Place.String()), w.Rule, clean(w.Message), clean(w.Waiver.Reason))
 	}
+	for _, line := range c.Uncounted {
+		t.printf("does not count: %s\n", clean(line))
+	}
 	for _, u := range c.Unanalysed {
 		allowed := ""
 		if u.Allowed {

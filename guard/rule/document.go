@@ -20,6 +20,19 @@ func (r *Rule) Document() string {
 	return b.String()
 }
 
+// Text returns what Document does, for a terminal.
+func (r *Rule) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s (%s)\n\n%s\n\nWhy: %s\n\nTo mend: %s.\n", r.ID, r.Name, r.Severity, r.Catches, r.Why, r.Mend)
+	if r.Fixable {
+		b.WriteString("\ncheck --fix mends it.\n")
+	}
+	if r.Setting != "" {
+		fmt.Fprintf(&b, "\nSettings: %s.\n", r.Setting)
+	}
+	return b.String()
+}
+
 // Documents returns docs/guard/rules.md.
 func Documents() string {
 	var b strings.Builder

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
@@ -55,6 +56,17 @@ func waivers(p *pass) {
 			p.comments(f)
 		}
 	}
+}
+
+// Carried returns the waivers that the objects of an inventory carry.
+func Carried(ctx context.Context, i *inventory.Inventory, config *Config) ([]*finding.Waiver, error) {
+	c, err := newCheck(i, config)
+	if err != nil {
+		return nil, err
+	}
+	c.ctx = ctx
+	waivers(&pass{c, ruleOf(waiverRules(), waiverInvalid)})
+	return c.waivers, c.err
 }
 
 // comments reads those of a file. A list has one document for many objects: which of them is meant cannot be said there.

@@ -221,7 +221,7 @@ func decode(text []byte, into any, known []string) error {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(into); err != nil && !errors.Is(err, io.EOF) {
-		return explain(err, known)
+		return explain(err, text, known)
 	}
 	if err := d.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
 		return errors.New("there is a second document, which nothing would read")
@@ -233,23 +233,6 @@ func decode(text []byte, into any, known []string) error {
 var fields = append(render.Fields(), strings.Fields("conventions instance repositories clusters ignore scopes stateful argocd-version kube-version api-versions tracking "+
 	"max-manifests quorum backup-labels rules waivers-file waivers "+
 	"allow-unanalysed max-deleted max-deleted-percent path application project namespace off severity render")...)
-
-var unknown = regexp.MustCompile(`field (\S+) not found in type \S+`)
-
-// explain says what the library's words for an unknown field mean.
-func explain(err error, known []string) error {
-	return errors.New(unknown.ReplaceAllStringFunc(err.Error(), func(found string) string {
-		return noField(unknown.FindStringSubmatch(found)[1], known)
-	}))
-}
-
-func noField(field string, known []string) string {
-	text := fmt.Sprintf("there is no field %q here", field)
-	if near := nearest.Of(field, known); near != "" && near != field {
-		text += ": did you mean " + near + "?"
-	}
-	return text
-}
 
 // compile makes the patterns ready, and checks the numbers.
 func (s *Settings) compile() error {

@@ -155,3 +155,17 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestAValueOfAnotherKindIsNamedWithItsLineAndField(t *testing.T) {
+	for text, want := range map[string]string{
+		"tracking: label\nmax-deleted: many\n":     "line 2: max-deleted: `many` is not a whole number",
+		"ignore: test/**\n":                        "line 1: ignore: `test/**` is not a list",
+		"clusters: [a]\n":                          "line 1: clusters: this is not a mapping of fields to values",
+		"render:\n- source: a\n  recurse: maybe\n": "line 3: recurse: `maybe` is not true or false",
+		"clustres: {}\n":                           `line 1: there is no field "clustres" here: did you mean clusters?`,
+	} {
+		if _, err := Parse([]byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%q gives %v", text, err)
+		}
+	}
+}

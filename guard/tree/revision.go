@@ -40,8 +40,23 @@ func git(ctx context.Context, repository string, args ...string) ([]byte, error)
 	return out.Bytes(), nil
 }
 
+// ErrNoRepository is in the error about a folder that is in none.
+var ErrNoRepository = errors.New("is in no git repository")
+
+// isRepository says why git does not read a repository: there is none, or it is another account's.
+func isRepository(ctx context.Context, folder string) error {
+	_, err := git(ctx, folder, "rev-parse", "--git-dir")
+	if err != nil && strings.Contains(err.Error(), "not a git repository") {
+		return fmt.Errorf("%s %w", folder, ErrNoRepository)
+	}
+	return err
+}
+
 // Commit returns the full name of the commit that a revision means.
 func Commit(ctx context.Context, repository, name string) (string, error) {
+	if err := isRepository(ctx, repository); err != nil {
+		return "", err
+	}
 	out, err := git(ctx, repository, "rev-parse", "--verify", "--end-of-options", name+"^{commit}")
 	if err != nil {
 		return "", fmt.Errorf("finding the revision %s (a shallow clone may lack it: fetch it first): %w", name, err)
@@ -51,6 +66,9 @@ func Commit(ctx context.Context, repository, name string) (string, error) {
 
 // MergeBase returns the newest commit that two revisions share.
 func MergeBase(ctx context.Context, repository, a, b string) (string, error) {
+	if err := isRepository(ctx, repository); err != nil {
+		return "", err
+	}
 	out, err := git(ctx, repository, "merge-base", "--end-of-options", a, b)
 	if err != nil {
 		return "", fmt.Errorf("finding where %s and %s part (a shallow clone may lack it: fetch more of it): %w", a, b, err)

@@ -18,6 +18,22 @@ type usageError struct {
 // Usage is an error that tells that the command line of a command was wrong. Such an error has an exit code of its own.
 func Usage(cmd *cobra.Command, err error) error { return &usageError{cmd, err} }
 
+// allowed are the types of flags whose values the library refuses in words of Go's.
+var allowed = map[string]string{
+	"duration": "a time such as 90s or 1h30m", "bool": "true or false", "float64": "a number",
+	"int": "a whole number", "int64": "a whole number", "uint": "a whole number from 0 on", "uint64": "a whole number from 0 on",
+}
+
+// Flag is the usage error of a flag that the library did not take. It says what the flag may be.
+func Flag(cmd *cobra.Command, err error) error {
+	var wrong *pflag.InvalidValueError
+	if errors.As(err, &wrong) && allowed[wrong.GetFlag().Value.Type()] != "" {
+		f := wrong.GetFlag()
+		err = fmt.Errorf("--%s %q is not understood: it is %s", f.Name, wrong.GetValue(), allowed[f.Value.Type()])
+	}
+	return Usage(cmd, err)
+}
+
 // IsUsage says whether an error, or one in it, is of Usage.
 func IsUsage(err error) bool {
 	var usage *usageError

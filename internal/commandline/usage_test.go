@@ -56,6 +56,25 @@ func TestArgumentsAreAskedForByTheirNames(t *testing.T) {
 	}
 }
 
+func TestAFlagThatIsNotUnderstoodIsSaidToBeWhatItMay(t *testing.T) {
+	for arg, want := range map[string]string{
+		"--every=5x":  `--every "5x" is not understood: it is a time such as 90s or 1h30m`,
+		"--most=many": `--most "many" is not understood: it is a whole number`,
+		"--dry=yes":   `--dry "yes" is not understood: it is true or false`,
+		"--evry=5s":   "unknown flag: --evry",
+	} {
+		root := &cobra.Command{Use: "holdfast", SilenceErrors: true, SilenceUsage: true, Run: func(*cobra.Command, []string) {}}
+		root.Flags().Duration("every", 0, "")
+		root.Flags().Int("most", 0, "")
+		root.Flags().Bool("dry", false, "")
+		root.SetFlagErrorFunc(commandline.Flag)
+		root.SetArgs([]string{arg})
+		if err := root.Execute(); !commandline.IsUsage(err) || !strings.HasPrefix(err.Error(), want+"\n") {
+			t.Errorf("%s: %v, want %s", arg, err, want)
+		}
+	}
+}
+
 func TestAFlagThatIsRequiredIsAskedForByWhatItIs(t *testing.T) {
 	for args, want := range map[string]string{
 		"take":           "--pin is needed: `PEM` file with the key",

@@ -147,11 +147,12 @@ func (a *Access) MayWrite(bucket id.ID) bool {
 }
 
 // CreateBucket makes a bucket, and with it a database of its name, where the one who asks may do so.
-func (a *Access) CreateBucket(name string) (catalog.Bucket, error) {
+func (a *Access) CreateBucket(b catalog.Bucket) (catalog.Bucket, error) {
 	if !a.principal.Allows(catalog.Write, catalog.BucketsType, a.org, 0) {
-		return catalog.Bucket{}, failf(catalog.Forbidden, "insufficient permissions to create bucket %q", name)
+		return catalog.Bucket{}, failf(catalog.Forbidden, "insufficient permissions to create bucket %q", b.Name)
 	}
-	return a.catalog.CreateBucket(catalog.Bucket{OrgID: a.org, Name: name})
+	b.OrgID = a.org
+	return a.catalog.CreateBucket(b)
 }
 
 var gzips = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}

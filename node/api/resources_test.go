@@ -45,7 +45,7 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/api/v2/buckets/0000000000000000", "", 400, "invalid", "invalid ID"},
 		{"POST", "/api/v2/buckets", `{"name":"x"}`, 400, "invalid", "organization id must be provided"},
 		{"POST", "/api/v2/buckets", `{"orgID":"$org"}`, 400, "invalid", "bucket name is empty"},
-		{"POST", "/api/v2/buckets", `{"orgID":"12","name":"x"}`, 400, "invalid", "id must have a length of 16 bytes"},
+		{"POST", "/api/v2/buckets", `{"orgID":"12","name":"x"}`, 400, "invalid", `orgID "12": an ID has 16 hexadecimal digits`},
 		{"POST", "/api/v2/buckets", `{"orgID":"` + unknown + `","name":"x"}`, 404, "not found", "organization not found"},
 		{"POST", "/api/v2/buckets", `{"orgID":"$org","name":"b"}`, 422, "conflict", "bucket with name b already exists"},
 		{"POST", "/api/v2/buckets", `{"orgID":"$org","name":"_x"}`, 400, "invalid", "bucket name _x is invalid. Buckets may not start with underscore"},

@@ -194,11 +194,29 @@ func (r *request) read(v any) error {
 	}
 	if err := json.Unmarshal(body, v); err != nil {
 		if errors.Is(err, id.ErrLength) || errors.Is(err, id.ErrInvalid) {
-			return err
+			return badID(body, err)
 		}
 		return failf(catalog.Invalid, "failed to decode request body: %v", err)
 	}
 	return nil
+}
+
+// badID names the field of a body whose ID cannot be read, when the body has it at its top.
+func badID(body []byte, err error) error {
+	var fields map[string]any
+	if json.Unmarshal(body, &fields) != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		text, isText := fields[name].(string)
+		if !isText || !strings.HasSuffix(strings.ToLower(name), "id") {
+			continue
+		}
+		if _, parse := id.Parse(text); parse != nil {
+			return failf(catalog.Invalid, "%s %.40q: an ID has 16 hexadecimal digits", name, text)
+		}
+	}
+	return err
 }
 
 // org returns the organisation that orgID or org names. orgID wins.

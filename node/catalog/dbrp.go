@@ -29,7 +29,8 @@ type DBRPUpdate struct {
 	Default         *bool
 }
 
-const autogen = "autogen"
+// Autogen is the retention policy that a bucket is whose name has no other.
+const Autogen = "autogen"
 
 var dbrpName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,512}$`)
 
@@ -140,7 +141,7 @@ func listDBRPs(tx *bolt.Tx, org id.ID) ([]DBRP, error) {
 func virtualDBRP(b Bucket) DBRP {
 	database, policy, split := strings.Cut(b.Name, "/")
 	if !split {
-		policy = autogen
+		policy = Autogen
 	}
 	return DBRP{ID: b.ID, Database: database, RetentionPolicy: policy, Default: !split, Virtual: true, OrgID: b.OrgID, BucketID: b.ID}
 }

@@ -73,7 +73,7 @@ func New(o Options) *cobra.Command {
 	root.SetErr(a.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.completeFlags(cmd) }
-	root.SetFlagErrorFunc(commandline.Usage)
+	root.SetFlagErrorFunc(commandline.Flag)
 	return root
 }
 

@@ -92,6 +92,19 @@ func TestAnOrganizationToDeleteIsNotTakenFromTheEnvironment(t *testing.T) {
 	}
 }
 
+func TestAFlagThatHoldsNoIDIsNamed(t *testing.T) {
+	s := at(t, play(t))
+	for args, want := range map[string]string{
+		"replication create -n up --remote-bucket b --remote-id 12 --local-bucket-id zz":                     `--remote-id "12"`,
+		"replication create -n up --remote-bucket b --remote-id " + remoteID + " --local-bucket-id telegraf": `--local-bucket-id "telegraf"`,
+		"replication update -i " + replID + " --remote-bucket-id x":                                          `--remote-bucket-id "x"`,
+	} {
+		if got := s.run(t, strings.Fields(args)...); got.code != ExitUsage || !strings.Contains(got.errors, want+": an ID has 16 hexadecimal digits") {
+			t.Errorf("%s: %s", args, got)
+		}
+	}
+}
+
 func TestTreeHasOnlyWhatTheCallerWired(t *testing.T) {
 	for _, args := range [][]string{{"run"}, {"doctor"}, {"journal", "check"}} {
 		if got := (setting{}).run(t, args...); got.code != ExitUsage || !strings.Contains(got.errors, "unknown command") {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-telemetry/holdfast/internal/id"
 	"github.com/holdfast-telemetry/holdfast/node/cli/client"
 )
 
@@ -29,6 +30,9 @@ func (a *app) replicationCreate() *cobra.Command {
 	var drop dropFlags
 	var r client.ReplicationCreate
 	cmd := a.online("create", "Create a new replication stream", func(ctx context.Context, s *session) error {
+		if err := checkIDs(s.cmd, "remote-id", "local-bucket-id", "remote-bucket-id"); err != nil {
+			return err
+		}
 		if r.RemoteBucketID == "" && r.RemoteBucketName == "" {
 			return usagef(s.cmd, "please supply one of: --remote-bucket-id, --remote-bucket")
 		}
@@ -112,6 +116,9 @@ func (a *app) replicationUpdate() *cobra.Command {
 	var drop dropFlags
 	var patch client.ReplicationPatch
 	cmd := a.online("update", "Update an existing replication stream", func(ctx context.Context, s *session) error {
+		if err := checkIDs(s.cmd, "remote-id", "remote-bucket-id"); err != nil {
+			return err
+		}
 		var err error
 		if patch.DropNonRetryableData, err = drop.value(s.cmd); err != nil {
 			return err
@@ -133,6 +140,17 @@ func (a *app) replicationUpdate() *cobra.Command {
 	f.Int64Var(&patch.MaxAgeSeconds, "max-age", 0, "New age in `seconds` beyond which data leaves the queue and is sent from the store")
 	drop.addTo(cmd)
 	return cmd
+}
+
+// checkIDs refuses flags that were given and hold no ID.
+func checkIDs(cmd *cobra.Command, flags ...string) error {
+	for _, name := range flags {
+		f := cmd.Flags().Lookup(name)
+		if _, err := id.Parse(f.Value.String()); f.Changed && err != nil {
+			return usagef(cmd, "--%s %q: an ID has 16 hexadecimal digits", name, f.Value)
+		}
+	}
+	return nil
 }
 
 // dropFlags say whether a batch that the remote refuses for good is dropped: yes, no, or as it is.

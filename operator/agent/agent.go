@@ -26,8 +26,8 @@ type File struct {
 	Text []byte `json:"text"`
 }
 
-// Checker says whether an agent accepts the files as its whole configuration. nil is yes, a *Refusal is no, and anything else is that
-// there is no answer; ErrUnreachable is among those.
+// Checker says whether an agent accepts the files as its whole configuration. nil is yes, an *Unjudged is yes but for what only the pod has,
+// a *Refusal is no, and anything else is that there is no answer; ErrUnreachable is among those.
 type Checker interface {
 	Check(ctx context.Context, files []File) error
 }

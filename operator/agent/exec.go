@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,15 +15,16 @@ import (
 	"time"
 )
 
-// Exec is a Checker that runs the agent's program: `PATH config check --config FILE …`. Initializing plugins is work that the text
+// Exec is a Checker that runs the agent's program: `PATH config check --strict-env-handling --config FILE …`, which reads as a start
+// does. Initializing plugins is work that the text
 // chooses, so the program gets a private folder that is removed afterwards, no environment but what is said here, a process group that
 // is killed at the time limit, and no more memory for its output than maxOutput.
 type Exec struct {
 	// Path of the program, or its name to be looked for in PATH.
 	Path string
-	// Args stand before the files; `config check` without them.
+	// Args stand before the files; those of the check without them.
 	Args []string
-	// Timeout of one check; 20 s without it.
+	// Timeout of one check, however often the program is run for it; 20 s without it.
 	Timeout time.Duration
 	// Variables are set during the check. Others that a text speaks of are not, for only the pod's sidecar has them.
 	Variables map[string]string
@@ -52,43 +54,79 @@ func (e *Exec) Check(ctx context.Context, files []File) error {
 		return fmt.Errorf("check a configuration: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	args := e.Args
-	if args == nil {
-		args = []string{"config", "check"}
+	ctx, cancel := context.WithTimeout(ctx, e.timeout())
+	defer cancel()
+	var others standIns
+	for try := files; ; {
+		out, err := e.once(ctx, path, dir, try)
+		if out == nil {
+			return cmp.Or(err, others.unjudged())
+		}
+		message := out.reason()
+		next, ok, err := others.take(message, dir, try)
+		if err != nil {
+			return fmt.Errorf("check a configuration: %w", err)
+		}
+		if ok {
+			try = next
+			continue
+		}
+		if name := unsetIn(message, e.unset(files)); name != "" {
+			return &Unjudged{"the agent could not judge all of it: the variable " + name + " is only in the pod"}
+		}
+		if others.path != "" && strings.Contains(message, others.path) {
+			return others.unjudged() // it is no certificate that is read there
+		}
+		return e.refusal(message, dir, files)
 	}
-	args = slices.Clone(args)
+}
+
+// strict is how a start of the agent treats variables: they stand for values, not for parts of the file. Its check does not, unless told.
+const strict = "--strict-env-handling"
+
+// once runs the program on texts. It returns what the program wrote when that is a refusal, and nil when it accepts them or has no answer.
+func (e *Exec) once(ctx context.Context, path, dir string, files []File) (*outputs, error) {
+	var named []string
 	for _, f := range files {
 		file := filepath.Join(dir, f.Name)
 		if err := os.WriteFile(file, f.Text, 0o600); err != nil {
-			return fmt.Errorf("check a configuration: %w", err)
+			return nil, fmt.Errorf("check a configuration: %w", err)
 		}
-		args = append(args, "--config", file)
+		named = append(named, "--config", file)
 	}
-	out, exit := e.run(ctx, path, dir, args)
+	args := e.Args
+	if args == nil {
+		args = []string{"config", "check", strict}
+	}
+	out, exit := e.run(ctx, path, dir, slices.Concat(args, named))
+	if exit != nil && e.Args == nil && out.unknownFlag() {
+		out, exit = e.run(ctx, path, dir, slices.Concat([]string{"config", "check"}, named)) // a release before 1.37, or another agent
+	}
 	if exit == nil && !out.sample() {
-		return nil
+		return nil, nil
 	}
 	if exit == nil {
-		return fmt.Errorf("%s is too old to check configurations: it has no `config check`", filepath.Base(path))
+		return nil, fmt.Errorf("%s is too old to check configurations: it has no `config check`", filepath.Base(path))
 	}
 	var code *exec.ExitError
 	if !errors.As(exit, &code) {
-		return fmt.Errorf("check a configuration: %w", exit)
+		return nil, fmt.Errorf("check a configuration: %w", exit)
 	}
 	if code.ExitCode() < 0 || out.noMemory() { // ended by a signal or for want of memory: that says nothing of the text
-		return fmt.Errorf("check a configuration: %s: %w", filepath.Base(path), exit)
+		return nil, fmt.Errorf("check a configuration: %s: %w", filepath.Base(path), exit)
 	}
-	return e.refusal(out, dir, files)
+	return out, nil
 }
 
-// run runs the program until it ends or the time is up.
-func (e *Exec) run(ctx context.Context, path, dir string, args []string) (*outputs, error) {
-	timeout := e.Timeout
-	if timeout <= 0 {
-		timeout = 20 * time.Second
+func (e *Exec) timeout() time.Duration {
+	if e.Timeout <= 0 {
+		return 20 * time.Second
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+	return e.Timeout
+}
+
+// run runs the program until it ends or the context does.
+func (e *Exec) run(ctx context.Context, path, dir string, args []string) (*outputs, error) {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir, cmd.Env = dir, e.environment(dir)
 	var out outputs
@@ -100,7 +138,7 @@ func (e *Exec) run(ctx context.Context, path, dir string, args []string) (*outpu
 	killGroup(cmd)
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return &out, fmt.Errorf("%s gave no answer within %s", filepath.Base(path), timeout)
+		return &out, fmt.Errorf("%s gave no answer within %s", filepath.Base(path), e.timeout())
 	case ctx.Err() != nil:
 		return &out, ctx.Err()
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
@@ -164,15 +202,19 @@ func (b *bounded) Bytes() []byte {
 	return slices.Concat(b.head, b.tail)
 }
 
-// refusal is the program's reason to refuse the files.
-func (e *Exec) refusal(out *outputs, dir string, files []File) *Refusal {
-	message := usefulLine(string(out.stderr.Bytes()))
-	if message == "" {
-		message = usefulLine(string(out.stdout.Bytes()))
-	}
-	if message == "" {
-		message = "the agent refuses the configuration without saying why"
-	}
+// reason is what the program says of its refusal.
+func (o *outputs) reason() string {
+	return cmp.Or(usefulLine(string(o.stderr.Bytes())), usefulLine(string(o.stdout.Bytes())), "the agent refuses the configuration without saying why")
+}
+
+// unknownFlag is whether the program does not know the flag strict.
+func (o *outputs) unknownFlag() bool {
+	log := o.stderr.Bytes()
+	return bytes.Contains(log, []byte(strict[2:])) && (bytes.Contains(log, []byte("flag provided but not defined")) || bytes.Contains(log, []byte("unknown flag")))
+}
+
+// refusal is a refusal of the files for a reason.
+func (e *Exec) refusal(message, dir string, files []File) *Refusal {
 	message = strings.ReplaceAll(message, dir+string(filepath.Separator), "")
 	message = redact(message, files)
 	r := &Refusal{Message: message}

@@ -38,7 +38,12 @@ func TestTheAgentsAnswerIsTheAnswer(t *testing.T) {
 		{"variables", "[agent]\n  interval = \"$PERIOD\" # $NOT\n  hostname = \"$NODENAME${PODNAME}\"", "silent",
 			"a.conf: the agent refuses the configuration without saying why (variables that were not set at the check: PERIOD)"},
 		{"secrets", "[[outputs.x]]\n  password = \"hunter2\"\n  token = \"$TOKEN\"\n", "quote",
-			`a.conf: cannot read "…" nor http://…@host/ nor "$TOKEN" (variables that were not set at the check: TOKEN)`},
+			`a.conf: cannot read "…" nor http://…@host/ (variables that were not set at the check: TOKEN)`},
+		{"as strict as a start", "", "be strict", "a.conf: the fields were not used"},
+		{"a mistake beside a file of the pod", "tls_ca = \"/etc/ssl/corp/ca.pem\"\nmistake = \"fiels\"", "read files", `a.conf: line: the field "fiels" was not used`},
+		{"a variable with a default", "[[outputs.file]]\n  \"${X:-max}\" = 5", "default", `a.conf: the fields ["${X:-max}"] were not used (variables that were not set at the check: X)`},
+		{"a path that is not whole", "tls_ca = \"ca.pem\"", "read files",
+			`a.conf: could not initialize output x: could not read certificate "ca.pem": open ca.pem: no such file or directory`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			err := check(t, fake(), test.text, test.word)
@@ -47,6 +52,33 @@ func TestTheAgentsAnswerIsTheAnswer(t *testing.T) {
 				t.Errorf("the error is %q, want a refusal with %q", err, test.want)
 			}
 		})
+	}
+}
+
+// A private authority is mounted into the pods, and what a class says of it is not refused because the checker has no such file.
+func TestWhatOnlyThePodHasIsNotJudged(t *testing.T) {
+	for _, test := range []struct{ name, text, word, want string }{
+		{"an authority", "tls_ca = \"/etc/ssl/corp/ca.pem\"", "read files", "the agent could not judge all of it: the file /etc/ssl/corp/ca.pem is only in the pod"},
+		{"several files", "tls_ca = \"/etc/x/ca.pem\"\ntls_key = \"$CERTS/key.pem\"", "read files", "the files /etc/x/ca.pem, $CERTS/key.pem are only in the pod"},
+		{"another kind of file", "token_file = \"/run/token\"", "read files", "the file /run/token is only in the pod"},
+		{"a variable", "[agent]\n  interval = \"${PERIOD}\"", "variable", "the variable PERIOD is only in the pod"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := check(t, fake(), test.text, test.word)
+			var unjudged *agent.Unjudged
+			if !errors.As(err, &unjudged) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("the answer is %v, want %q", err, test.want)
+			}
+		})
+	}
+	if err := check(t, fake(), "", "variable"); !errors.As(err, new(*agent.Refusal)) {
+		t.Errorf("a variable that the text does not name: %v", err)
+	}
+}
+
+func TestAnAgentOfBeforeStrictChecksIsAskedWithout(t *testing.T) {
+	if err := check(t, fake(), "", "be old"); err != nil {
+		t.Error(err)
 	}
 }
 

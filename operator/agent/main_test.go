@@ -24,6 +24,10 @@ func TestMain(m *testing.M) {
 
 // fakeAgent does what `# do: WORD` in a file says.
 func fakeAgent(args []string) int {
+	strict := len(args) > 0 && args[0] == "--strict-env-handling"
+	if strict {
+		args = args[1:]
+	}
 	var files []string
 	for i := 0; i+1 < len(args); i += 2 {
 		if args[i] != "--config" {
@@ -41,6 +45,22 @@ func fakeAgent(args []string) int {
 	switch strings.TrimSpace(word) {
 	case "accept":
 		return 0
+	case "be strict":
+		if strict {
+			fmt.Fprintln(os.Stderr, "E! the fields were not used")
+			return 1
+		}
+		return 0
+	case "be old":
+		if strict {
+			fmt.Fprintln(os.Stderr, "Incorrect Usage: flag provided but not defined: -strict-env-handling")
+			return 1
+		}
+		return 0
+	case "default":
+		fmt.Fprintln(os.Stderr, `E! the fields ["${X:-max}"] were not used`)
+	case "read files":
+		return readFiles(string(text))
 	case "refuse":
 		fmt.Fprintf(os.Stderr, "2026-01-02T03:04:05Z W! \x1b[33mStrict environment variable handling\x1b[0m\n2026-01-02T03:04:05Z E! loading config file %s failed: error parsing outputs, \x1b[31mundefined but requested output: fiel\x1b[0m\n  known are: file\n", files[0])
 	case "old log":
@@ -49,7 +69,9 @@ func fakeAgent(args []string) int {
 		fmt.Fprintf(os.Stderr, "time=2026-01-02T03:04:05Z level=WARN msg=note\nError: %s:1: there is no plugin inputs.memm\n%s:2: nor inputs.cpuu\n", files[0], files[0])
 	case "silent":
 	case "quote":
-		fmt.Fprintln(os.Stderr, `E! cannot read "hunter2" nor http://me:secret@host/ nor "$TOKEN"`)
+		fmt.Fprintln(os.Stderr, `E! cannot read "hunter2" nor http://me:secret@host/`)
+	case "variable":
+		fmt.Fprintln(os.Stderr, "E! error parsing agent table: time: invalid duration \"${PERIOD}\"")
 	case "crash":
 		panic("index out of range")
 	case "hang":
@@ -78,4 +100,32 @@ func fakeAgent(args []string) int {
 		time.Sleep(time.Minute)
 	}
 	return 1
+}
+
+// readFiles opens what a text gives as files, as plugins do when they are made, and says what is wrong with the first.
+func readFiles(text string) int {
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), " = ")
+		path := strings.Trim(value, `"`)
+		switch key {
+		case "tls_ca", "tls_key", "token_file":
+			data, err := os.ReadFile(path)
+			if err != nil {
+				fmt.Fprintf(os.Stderr, "E! could not initialize output x: could not read certificate %q: %v\n", path, err)
+				return 1
+			}
+			if key == "token_file" {
+				fmt.Fprintf(os.Stderr, "E! %s is no token\n", path)
+				return 1
+			}
+			if !strings.Contains(string(data), "BEGIN CERTIFICATE") || !strings.Contains(string(data), "PRIVATE KEY") {
+				fmt.Fprintf(os.Stderr, "E! %s has nothing\n", path)
+				return 1
+			}
+		case "mistake":
+			fmt.Fprintf(os.Stderr, "E! line: the field %q was not used\n", path)
+			return 1
+		}
+	}
+	return 0
 }

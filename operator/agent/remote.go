@@ -15,7 +15,7 @@ import (
 const maxBody = 4 << 20
 
 // request and answer are the bodies of POST /check. Texts are base64, as encoding/json writes bytes. The answer's status is 200 for a
-// configuration that is accepted, 422 for one that is refused, and any other when there is no answer; then Message says why.
+// configuration that is accepted, 202 for one that could not be judged in full, 422 for one that is refused, and any other when there is no answer; then Message says why.
 type request struct {
 	Files []File `json:"files"`
 }
@@ -81,7 +81,10 @@ func (r *Remote) Check(ctx context.Context, files []File) error {
 	if err := json.Unmarshal(text, &got); err != nil {
 		return fmt.Errorf("the checker answered %s without saying why", resp.Status)
 	}
-	if resp.StatusCode == http.StatusUnprocessableEntity {
+	switch resp.StatusCode {
+	case http.StatusAccepted:
+		return &Unjudged{got.Message}
+	case http.StatusUnprocessableEntity:
 		return &Refusal{File: got.File, Line: got.Line, Message: got.Message}
 	}
 	return fmt.Errorf("the checker answered %s: %s", resp.Status, got.Message)

@@ -46,7 +46,7 @@ func serve(t *testing.T, checker agent.Checker) string {
 
 func TestTheAnswerOfACheckerElsewhereIsItsOwn(t *testing.T) {
 	files := []agent.File{{Name: "a.conf", Text: []byte("[agent]\n\xff")}, {Name: "b.conf", Text: []byte("")}}
-	for _, want := range []error{nil, &agent.Refusal{File: "a.conf", Line: 3, Message: "no such plugin"}} {
+	for _, want := range []error{nil, &agent.Unjudged{Message: "a file is only in the pod"}, &agent.Refusal{File: "a.conf", Line: 3, Message: "no such plugin"}} {
 		socket := serve(t, checkerFunc(func(_ context.Context, got []agent.File) error {
 			if len(got) != 2 || got[0].Name != "a.conf" || !bytes.Equal(got[0].Text, files[0].Text) {
 				t.Errorf("asked about %q", got)

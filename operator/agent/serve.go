@@ -70,9 +70,12 @@ func handler(checker Checker) http.Handler {
 		}
 		err := checker.Check(r.Context(), asked.Files)
 		var refusal *Refusal
+		var unjudged *Unjudged
 		switch {
 		case err == nil:
 			respond(w, http.StatusOK, answer{})
+		case errors.As(err, &unjudged):
+			respond(w, http.StatusAccepted, answer{Message: unjudged.Message})
 		case errors.As(err, &refusal):
 			respond(w, http.StatusUnprocessableEntity, answer{refusal.File, refusal.Line, refusal.Message})
 		default:

@@ -57,7 +57,7 @@ func TestEveryKeyIsChecked(t *testing.T) {
 		"class": {"default": "", "a.b_c-D": "", "a, b": "", "a,b,a": `names class "a" twice`, "": "!a class's name is missing", "a,": "!a class's name is missing", "../x": class(`"../x"`),
 			"a/b": class(`"a/b"`), "-a": class(`"-a"`), "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p": "", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q": "!names 17 classes; a sidecar has at most 16",
 			strings.Repeat("a", 63): "", strings.Repeat("a", 64): class(`"` + strings.Repeat("a", 64) + `"`)},
-		"port":  {"8080": "", " 8080 ": "", "": "", "0": `!"0" is not a port: a number from 1 to 65535`, "65535": "", "65536": `!"65536" is not a port: a number from 1 to 65535`, "http": `!"http" is not a port: a number from 1 to 65535`},
+		"port":  {"8080": "", " 8080 ": "", "": "names no port: nothing is scraped; name one, or take the annotation away", "0": `!"0" is not a port: a number from 1 to 65535`, "65535": "", "65536": `!"65536" is not a port: a number from 1 to 65535`, "http": `!"http" is not a port: a number from 1 to 65535`},
 		"ports": {"8080, 9090": "", "1,,1": "", "1,x": `!"x" is not a port: a number from 1 to 65535`},
 		"path": {"/m": "", "/a?b=c": "", "metrics": `"metrics" has no leading slash; /metrics is used`,
 			"/a b": `!"/a b" is not a path: it has a blank, a quote or a control character; escape those as %20 and the like`,
@@ -207,6 +207,16 @@ func TestPortsAreOneListInOrder(t *testing.T) {
 	r := annotation.Parse(map[string]string{telegraf + "port": "9090", telegraf + "ports": "10000, 80,9090,"})
 	if got := r.Sidecars[0].Scrape.URLs(); !slices.Equal(got, []string{"http://127.0.0.1:80/metrics", "http://127.0.0.1:9090/metrics", "http://127.0.0.1:10000/metrics"}) {
 		t.Errorf("the URLs are %q", got)
+	}
+}
+
+// Telegraf reads a number of seconds and days in its own options, and not in an input's interval.
+func TestAnIntervalIsWrittenSoThatEveryOptionTakesIt(t *testing.T) {
+	for text, want := range map[string]string{"5": "5s", "0.5": "500ms", "1d": "24h0m0s", "1.5d2h": "38h0m0s", "90s": "90s", " 1m30s ": "1m30s"} {
+		r := annotation.Parse(map[string]string{holdfast + "port": "1", holdfast + "interval": text})
+		if got := r.Sidecars[0].Interval; got != want {
+			t.Errorf("%q is written %q, want %q", text, got, want)
+		}
 	}
 }
 

@@ -148,17 +148,25 @@ func (p *parser) env() (env []corev1.EnvVar) {
 var fields = []string{"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
 	"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"}
 
-// fieldRef reads a field of the pod, such as metadata.name or metadata.labels['app'].
-func (p *parser) fieldRef(v value) *corev1.EnvVarSource {
-	text := strings.TrimSpace(v.text)
-	ok := slices.Contains(fields, text)
+// ValidField says what is wrong with the path of a field that a variable is to have, such as metadata.name or metadata.labels['app'].
+func ValidField(path string) error {
+	ok := slices.Contains(fields, path)
 	for _, of := range []string{"metadata.labels['", "metadata.annotations['"} {
-		key, found := strings.CutPrefix(text, of)
+		key, found := strings.CutPrefix(path, of)
 		key, ends := strings.CutSuffix(key, "']")
 		ok = ok || found && ends && len(validation.IsQualifiedName(key)) == 0
 	}
 	if !ok {
-		p.fail(v, "%s is not a field that a container can know: %s, metadata.labels['KEY'] or metadata.annotations['KEY']", quote(v.text), strings.Join(fields, ", "))
+		return fmt.Errorf("%s is not a field that a container can know: %s, metadata.labels['KEY'] or metadata.annotations['KEY']", quote(path), strings.Join(fields, ", "))
+	}
+	return nil
+}
+
+// fieldRef reads a field of the pod.
+func (p *parser) fieldRef(v value) *corev1.EnvVarSource {
+	text := strings.TrimSpace(v.text)
+	if err := ValidField(text); err != nil {
+		p.fail(v, "%v", err)
 	}
 	return fieldSource(text)
 }
@@ -203,6 +211,9 @@ func (p *parser) mounts() (mounts []corev1.VolumeMount) {
 	if err := json.Unmarshal([]byte(v.text), &places); err != nil {
 		p.fail(v, `is not a JSON object from volumes to paths, such as {"data": "/data"}: %v`, err)
 		return nil
+	}
+	if len(places) == 0 {
+		p.warn(v, `mounts nothing: write {"VOLUME": "/path"}, or take the annotation away`)
 	}
 	for _, volume := range slices.Sorted(maps.Keys(places)) {
 		place := places[volume]

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -182,8 +183,16 @@ func (p *parser) interval() string {
 		return ""
 	}
 	text := strings.TrimSpace(v.text)
-	if err := validInterval(text); err != nil {
+	d, err := interval(text)
+	switch {
+	case err != nil:
 		p.fail(v, "%v", err)
+		return text
+	case d < shortest:
+		p.warn(v, "%s is less than %s: the sidecar would do nothing else; write a number with its unit, such as 10s", quote(text), shortest)
+	}
+	if _, err := time.ParseDuration(text); err != nil {
+		return d.String() // an input's own interval has neither days nor plain numbers in Telegraf
 	}
 	return text
 }

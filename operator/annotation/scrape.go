@@ -24,19 +24,39 @@ func (p *parser) scrape() *Scrape {
 	_, one := p.get("port")
 	_, several := p.get("ports")
 	if !one && !several {
-		for _, short := range []string{"path", "scheme", "metric-version", "namepass"} {
-			if v, ok := p.get(short); ok {
-				p.warn(v, "is not heeded without a port")
-			}
-		}
+		p.portless("is not heeded without a port")
 		return nil
 	}
 	s := &Scrape{Ports: p.ports(), Scheme: p.scheme(), Path: p.path(), MetricVersion: p.metricVersion(), NamePass: p.namePass()}
 	p.credentials(s)
 	if len(s.Ports) == 0 {
+		p.noPort()
 		return nil
 	}
 	return s
+}
+
+// noPort warns of a list of ports that has none, and of what is said of them.
+func (p *parser) noPort() {
+	if len(p.sidecar.Fatal()) > 0 {
+		return // something is wrong that is said already
+	}
+	for _, short := range []string{"port", "ports"} {
+		if v, ok := p.get(short); ok {
+			p.warn(v, "names no port: nothing is scraped; name one, or take the annotation away")
+		}
+	}
+	p.portless("is not heeded without a port")
+}
+
+// portless warns of what is said of a scrape that there is not.
+func (p *parser) portless(message string) {
+	for _, short := range []string{"path", "scheme", "metric-version", "namepass", "scrape-basic-auth-secret", "scrape-bearer-token-secret",
+		"scrape-tls-secret", "scrape-tls-client", "scrape-tls-skip-verify", "scrape-tls-server-name"} {
+		if v, ok := p.get(short); ok {
+			p.warn(v, "%s", message)
+		}
+	}
 }
 
 // ports reads port and ports together.

@@ -34,8 +34,11 @@ func boolean(text string) (bool, error) {
 // days are what the agent's durations have and Go's do not.
 var days = regexp.MustCompile(`(\d+(?:\.\d+)?)d`)
 
-// validInterval says what is wrong with a duration in the agent's format: 10s, 1m30s, 1d, or a number of seconds.
-func validInterval(text string) error {
+// shortest is the interval below which somebody is told that it is most likely not meant.
+const shortest = 100 * time.Millisecond
+
+// interval reads a duration in the agent's format: 10s, 1m30s, 1d, or a number of seconds.
+func interval(text string) (time.Duration, error) {
 	shown := text
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
 		text = fmt.Sprintf("%fs", seconds)
@@ -46,12 +49,12 @@ func validInterval(text string) error {
 	})
 	d, err := time.ParseDuration(text)
 	if err != nil {
-		return fmt.Errorf("%s is not a duration, such as 10s or 1m30s", quote(shown))
+		return 0, fmt.Errorf("%s is not a duration, such as 10s or 1m30s", quote(shown))
 	}
 	if d <= 0 {
-		return fmt.Errorf("%s is not a duration above zero", quote(shown))
+		return 0, fmt.Errorf("%s is not a duration above zero", quote(shown))
 	}
-	return nil
+	return d, nil
 }
 
 // port reads a TCP port.

@@ -16,16 +16,16 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	opts := func(name, help string) prometheus.Opts {
-		return prometheus.Opts{Namespace: "holdfast", Subsystem: "operator_certificate", Name: name, Help: help}
+		return prometheus.Opts{Name: name, Help: help}
 	}
 	return &metrics{
-		expiry: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("expiry_timestamp_seconds",
+		expiry: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("holdfast_operator_certificate_expiry_timestamp_seconds",
 			"When the certificate ends, in seconds since the epoch: ca (the current authority) or serving (what this replica serves).")),
 			[]string{"certificate"})),
-		rotations: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts(opts("rotations_total",
+		rotations: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts(opts("holdfast_operator_certificate_rotations_total",
 			"Changes made by this replica: ca (new authority), serving (new serving certificate), bundle (caBundle of the webhook configuration).")),
 			[]string{"kind"})),
-		errors: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts(opts("errors_total",
+		errors: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts(opts("holdfast_operator_certificate_errors_total",
 			"Errors: rotate (the leader's work), load (a certificate that was not taken), watch (the connection to the API server).")),
 			[]string{"operation"})),
 	}

@@ -19,10 +19,11 @@ import (
 // errOutdated says that the webhook configuration was changed since it was read.
 var errOutdated = errors.New("the object has been modified")
 
-// observe returns since when the webhook configuration has carried the current authority, as far as this process has seen; zero if it
-// does not. A clock that was set back begins the wait again.
-func (r *Rotator) observe(conf *admissionv1.MutatingWebhookConfiguration, s state, now time.Time) time.Time {
-	if conf == nil || len(s.cas) == 0 || !carries(conf, s.cas[0]) {
+// observe returns since when all webhook configurations have carried the current authority, as far as this process has seen; zero if one
+// does not, or is not there. A clock that was set back begins the wait again.
+func (r *Rotator) observe(confs []*admissionv1.MutatingWebhookConfiguration, s state, now time.Time) time.Time {
+	lacks := func(conf *admissionv1.MutatingWebhookConfiguration) bool { return !carries(conf, s.cas[0]) }
+	if len(confs) < len(r.Webhooks) || len(s.cas) == 0 || slices.ContainsFunc(confs, lacks) {
 		r.carried, r.since = "", time.Time{}
 		return time.Time{}
 	}
@@ -66,26 +67,26 @@ func (r *Rotator) publish(ctx context.Context, conf *admissionv1.MutatingWebhook
 	if err != nil {
 		return false, fmt.Errorf("encode the patch of caBundle: %w", err)
 	}
-	_, err = r.webhooks.Patch(ctx, r.Webhook, types.JSONPatchType, text, metav1.PatchOptions{FieldManager: fieldManager})
+	_, err = r.webhooks.Patch(ctx, conf.Name, types.JSONPatchType, text, metav1.PatchOptions{FieldManager: fieldManager})
 	switch {
 	case apierrors.IsInvalid(err): // how API servers answer a failed test; told apart from a refused bundle by reading again
 		return false, r.outdated(ctx, conf, err)
 	case err != nil:
-		return false, fmt.Errorf("patch caBundle of MutatingWebhookConfiguration %s: %w", r.Webhook, err)
+		return false, fmt.Errorf("patch caBundle of MutatingWebhookConfiguration %s: %w", conf.Name, err)
 	}
 	r.metrics.rotations.WithLabelValues("bundle").Inc()
-	r.Logger.Info("published the bundle of authorities", "webhook_configuration", r.Webhook)
+	r.Logger.Info("published the bundle of authorities", "webhook_configuration", conf.Name)
 	return true, nil
 }
 
 // outdated returns errOutdated if the configuration is no longer conf, else the refusal.
 func (r *Rotator) outdated(ctx context.Context, conf *admissionv1.MutatingWebhookConfiguration, refusal error) error {
-	now, err := r.webhooks.Get(ctx, r.Webhook, metav1.GetOptions{})
+	now, err := r.webhooks.Get(ctx, conf.Name, metav1.GetOptions{})
 	if err != nil {
-		return fmt.Errorf("read MutatingWebhookConfiguration %s: %w", r.Webhook, err)
+		return fmt.Errorf("read MutatingWebhookConfiguration %s: %w", conf.Name, err)
 	}
 	if now.ResourceVersion != conf.ResourceVersion {
 		return errOutdated
 	}
-	return fmt.Errorf("patch caBundle of MutatingWebhookConfiguration %s: %w", r.Webhook, refusal)
+	return fmt.Errorf("patch caBundle of MutatingWebhookConfiguration %s: %w", conf.Name, refusal)
 }

@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,12 +24,12 @@ import (
 // changed, and it reads again. The fields are set before the first use; NewRotator sets the defaults.
 //
 // It needs get, list, watch, create, patch and update of the Secret, all of which can be granted by its name, and get, list, watch and
-// patch of the webhook configuration.
+// patch of the webhook configurations.
 type Rotator struct {
-	Namespace string // of the operator
-	Secret    string // its name
-	Webhook   string // the MutatingWebhookConfiguration's name
-	Service   string // that the webhook configuration refers to
+	Namespace string   // of the operator
+	Secret    string   // its name
+	Webhooks  []string // the names of the MutatingWebhookConfigurations
+	Service   string   // that the webhook configurations refer to
 
 	DNSNames []string // that the serving certificate is for, beyond the Service's
 	IPs      []net.IP
@@ -44,7 +46,7 @@ type Rotator struct {
 	metrics  *metrics
 	trigger  chan struct{}
 
-	// carried and since remember which authority the webhook configuration carries and since when this process has known. They are
+	// carried and since remember which authority the webhook configurations carry and since when this process has known. They are
 	// not kept anywhere else: a new leader waits for Settle from the moment it sees for itself.
 	carried string
 	since   time.Time
@@ -55,7 +57,7 @@ func NewRotator(secrets coreclient.SecretInterface, webhooks admissionclient.Mut
 	return &Rotator{
 		Namespace:    "holdfast-operator",
 		Secret:       "holdfast-operator-tls",
-		Webhook:      "holdfast-operator",
+		Webhooks:     []string{"holdfast-operator"},
 		Service:      "holdfast-operator",
 		CAValidity:   365 * 24 * time.Hour,
 		CertValidity: 90 * 24 * time.Hour,
@@ -72,7 +74,8 @@ func NewRotator(secrets coreclient.SecretInterface, webhooks admissionclient.Mut
 // Validate returns what is wrong with the fields.
 func (r *Rotator) Validate() error {
 	var errs []error
-	for name, value := range map[string]string{"namespace": r.Namespace, "TLS secret": r.Secret, "webhook": r.Webhook, "service": r.Service} {
+	// Without a webhook configuration, its name is the one that is empty.
+	for name, value := range map[string]string{"namespace": r.Namespace, "TLS secret": r.Secret, "webhook": strings.Join(r.Webhooks, ""), "service": r.Service} {
 		if value == "" {
 			errs = append(errs, fmt.Errorf("certificates: the name of the %s is empty", name))
 		}
@@ -113,18 +116,15 @@ func (r *Rotator) Ensure(ctx context.Context) (next time.Duration, err error) {
 			return next, nil
 		}
 	}
-	return 0, fmt.Errorf("certificates: Secret %s/%s or webhook configuration %s is changed by others all the time", r.Namespace, r.Secret, r.Webhook)
+	return 0, fmt.Errorf("certificates: Secret %s/%s or webhook configuration %s is changed by others all the time", r.Namespace, r.Secret, strings.Join(r.Webhooks, ", "))
 }
 
 // advance makes at most one write. It is done when none was needed.
 //
-// The webhook configuration is read before the Secret, and written only if unchanged since. So a bundle is never replaced by one that
+// The webhook configurations are read before the Secret, and written only if unchanged since. So a bundle is never replaced by one that
 // is older, even by a leader that does not know yet that it is not.
 func (r *Rotator) advance(ctx context.Context) (next time.Duration, done bool, err error) {
-	conf, confErr := r.webhooks.Get(ctx, r.Webhook, metav1.GetOptions{})
-	if confErr != nil {
-		conf, confErr = nil, fmt.Errorf("read MutatingWebhookConfiguration %s: %w", r.Webhook, confErr)
-	}
+	confs, confErr := r.configurations(ctx)
 	secret, err := r.secrets.Get(ctx, r.Secret, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		secret = nil
@@ -135,19 +135,33 @@ func (r *Rotator) advance(ctx context.Context) (next time.Duration, done bool, e
 		return 0, false, r.create(ctx)
 	}
 	s, now := inspect(secret), r.Now()
-	todo := r.plan(s, r.observe(conf, s, now), now)
+	todo := r.plan(s, r.observe(confs, s, now), now)
 	if todo.action != actNone {
 		return 0, false, r.store(ctx, secret, s, todo, now)
 	}
 	r.metrics.expires("ca", s.cas[0].NotAfter)
+	for _, conf := range confs {
+		if changed, err := r.publish(ctx, conf, encodeCertificates(s.cas...)); err != nil || changed {
+			return 0, false, err
+		}
+	}
 	if confErr != nil {
 		return 0, false, confErr
 	}
-	changed, err := r.publish(ctx, conf, encodeCertificates(s.cas...))
-	if err != nil || changed {
-		return 0, false, err
-	}
 	return max(todo.next.Sub(now), time.Second), true, nil
+}
+
+// configurations reads the webhook configurations that are there. The error is of those that are not.
+func (r *Rotator) configurations(ctx context.Context) (confs []*admissionv1.MutatingWebhookConfiguration, err error) {
+	for _, name := range r.Webhooks {
+		conf, failed := r.webhooks.Get(ctx, name, metav1.GetOptions{})
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("read MutatingWebhookConfiguration %s: %w", name, failed))
+			continue
+		}
+		confs = append(confs, conf)
+	}
+	return confs, err
 }
 
 // create makes the Secret, empty. Server-side apply names what it makes, unlike POST, so RBAC can limit it to this one name. It sets no

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -57,26 +58,26 @@ func watchSecret(ctx context.Context, secrets coreclient.SecretInterface, name s
 	})
 }
 
-// watch has Trigger called on every change of the Secret and of the webhook configuration until ctx ends.
+// watch has Trigger called on every change of the Secret and of the webhook configurations until ctx ends.
 func (r *Rotator) watch(ctx context.Context) error {
-	var secret, hooks error
+	var secret error
+	hooks := make([]error, len(r.Webhooks))
 	var watches sync.WaitGroup
 	watches.Go(func() {
 		secret = watchSecret(ctx, r.secrets, r.Secret, r.Logger, r.metrics, func(*corev1.Secret) { r.Trigger() })
 	})
-	watches.Go(func() {
-		hooks = watchOne(ctx, "MutatingWebhookConfiguration", r.Webhook, &admissionv1.MutatingWebhookConfiguration{}, &cache.ListWatch{
-			ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-				return r.webhooks.List(ctx, o)
-			},
-			WatchFuncWithContext: r.webhooks.Watch,
-		}, r.webhooks, r.Logger, r.metrics, func(runtime.Object) { r.Trigger() })
-	})
-	watches.Wait()
-	if secret != nil {
-		return secret
+	for i, name := range r.Webhooks {
+		watches.Go(func() {
+			hooks[i] = watchOne(ctx, "MutatingWebhookConfiguration", name, &admissionv1.MutatingWebhookConfiguration{}, &cache.ListWatch{
+				ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+					return r.webhooks.List(ctx, o)
+				},
+				WatchFuncWithContext: r.webhooks.Watch,
+			}, r.webhooks, r.Logger, r.metrics, func(runtime.Object) { r.Trigger() })
+		})
 	}
-	return hooks
+	watches.Wait()
+	return errors.Join(append(hooks, secret)...)
 }
 
 // watchOne watches the one object of that name; the server selects it.

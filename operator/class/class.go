@@ -20,6 +20,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"time"
 
 	"github.com/holdfast-telemetry/holdfast/operator/agent"
 	"github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
@@ -73,6 +74,8 @@ type Class struct {
 	Sidecar v1alpha1.SidecarSpec
 	// Source says for people where the text is from, such as "file /config/classes/default".
 	Source string
+	// Since is when this process first saw the text, or its settings; zero for one that an earlier process has kept.
+	Since time.Time
 }
 
 // Key is the class's key.

@@ -117,7 +117,8 @@ func (v *evaluator) observe(key Key, raw Raw) {
 		v.judge(e, Verdict{Reason: ReasonSyntaxError, Message: err.Error(), CheckedBy: CheckedBySyntax})
 		return
 	}
-	c := &Class{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, Text: v.once(raw.Text, hash), Hash: hash, Tables: tables, Sidecar: raw.Sidecar, Source: raw.Source}
+	c := &Class{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, Text: v.once(raw.Text, hash), Hash: hash, Tables: tables,
+		Sidecar: raw.Sidecar, Source: raw.Source, Since: v.r.o.Now()}
 	if v.checker(c) == nil {
 		e.accept(c, true)
 		v.judge(e, Verdict{Valid: true, Reason: ReasonAccepted, Warning: warning(tables), CheckedBy: CheckedBySyntax})
@@ -185,8 +186,16 @@ func (v *evaluator) ask(ctx context.Context, e *entry) {
 		return
 	}
 	var refusal *agent.Refusal
+	var unjudged *agent.Unjudged
 	c := e.text
 	switch {
+	case errors.As(err, &unjudged):
+		v.r.metrics.checked("unjudged", time.Since(start))
+		delete(v.down, which)
+		e.accept(c, true) // no later check could say more
+		e.text = nil
+		v.judge(e, Verdict{Valid: true, Reason: ReasonPartlyChecked, Message: "accepted by syntax; " + unjudged.Message, Warning: warning(c.Tables),
+			CheckedBy: CheckedBySyntax})
 	case err == nil:
 		v.r.metrics.checked("accepted", time.Since(start))
 		delete(v.down, which)

@@ -38,6 +38,22 @@ func TestWithoutAnAnswerTheBuiltInCheckDecidesUntilThereIsOne(t *testing.T) {
 	}
 }
 
+func TestATextOfWhichSomethingIsOnlyInThePodIsUsedAndSaysSo(t *testing.T) {
+	source, fake := newHand(class.KindDirectory), &fakeAgent{answer: func(string) error { return &agent.Unjudged{Message: "the file /ca.pem is only in the pod"} }}
+	o := withAgent(fake)
+	o.RetryMin, o.RetryMax = time.Millisecond, time.Millisecond
+	r := start(t, o, source)
+	source.reports <- map[class.Key]class.Raw{folder("a"): raw(output("1"))}
+	<-r.Synced()
+	v, _ := r.Verdict(folder("a"))
+	if !v.Valid || v.Reason != class.ReasonPartlyChecked || v.Message != "accepted by syntax; the file /ca.pem is only in the pod" {
+		t.Errorf("the verdict is %+v", v)
+	}
+	if text(r, "x", "a") != output("1") || fake.count() != 1 || !r.Good()[folder("a")].Sure {
+		t.Errorf("in use is %q; the agent was asked %d times", text(r, "x", "a"), fake.count())
+	}
+}
+
 func TestATextRefusedAfterAllGivesWayToTheOneThatPassed(t *testing.T) {
 	source, fake := newHand(class.KindDirectory), &fakeAgent{}
 	r := start(t, withAgent(fake), source)

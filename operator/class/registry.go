@@ -71,7 +71,7 @@ func NewRegistry(o Options, sources ...Source) *Registry {
 		o.Now = time.Now
 	}
 	r := &Registry{
-		o: o, log: o.Logger, sources: sources, metrics: newMetrics(o.Registerer),
+		o: o, log: o.Logger, sources: sources, metrics: newMetrics(o.Registerer, o.Now),
 		synced: make(chan struct{}), offered: map[int]map[Key]Raw{}, subscribers: map[int]func([]Key){}, poke: make(chan struct{}, 1),
 	}
 	r.eval = newEvaluator(r)

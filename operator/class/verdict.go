@@ -15,6 +15,8 @@ const (
 	ReasonAccepted Reason = "Accepted"
 	// ReasonNotChecked is that the text passed the built-in check, and the agent's could not be asked.
 	ReasonNotChecked Reason = "NotChecked"
+	// ReasonPartlyChecked is that the agent had nothing against the text, and could not judge what only the pod has: a file, a variable.
+	ReasonPartlyChecked Reason = "PartlyChecked"
 	// ReasonChecking is that the newest text waits for the agent's answer. It is neither reported nor logged.
 	ReasonChecking Reason = "Checking"
 	// ReasonSyntaxError is that the built-in check refused the text.

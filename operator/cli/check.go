@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,17 +14,19 @@ import (
 	"github.com/holdfast-telemetry/holdfast/operator/class"
 )
 
-// checkerOf is a checker of both agents by one program; none for an empty path.
-func checkerOf(path string) map[v1alpha1.Agent]agent.Checker {
-	if path == "" {
-		return nil
+// checkersOf are checkers by the programs of the two agents; an empty path is none.
+func checkersOf(telegraf, holdfast string) map[v1alpha1.Agent]agent.Checker {
+	all := map[v1alpha1.Agent]agent.Checker{}
+	for of, path := range map[v1alpha1.Agent]string{v1alpha1.AgentTelegraf: telegraf, v1alpha1.AgentHoldfast: holdfast} {
+		if path != "" {
+			all[of] = agent.NewExec(path)
+		}
 	}
-	c := agent.NewExec(path)
-	return map[v1alpha1.Agent]agent.Checker{v1alpha1.AgentTelegraf: c, v1alpha1.AgentHoldfast: c}
+	return all
 }
 
 func (a *app) checkCommand() *cobra.Command {
-	var path string
+	var path, holdfast string
 	cmd := &cobra.Command{Use: "check PATH...", Short: "Check classes, without a cluster", Args: arguments(1, 1000)}
 	cmd.Long = cmd.Short + `.
 
@@ -31,8 +34,9 @@ A PATH is a folder or a file. Each file is a class, of the file's name; those th
 of a Secret, every TelegrafClass and every ClusterTelegrafClass is a class. With --agent, that telegraf checks the plugins and their options
 too. The exit code is 1 when a class is not good, and 3 when something could not be read or the agent not be asked.`
 	cmd.Flags().StringVar(&path, "agent", "", "`path` of a telegraf to ask")
+	cmd.Flags().StringVar(&holdfast, "holdfast-agent", "", "`path` of a holdfast to ask about classes that are for it")
 	cmd.RunE = checking(func(cmd *cobra.Command, args []string) error {
-		verdicts, err := class.Check(cmd.Context(), class.Options{Checkers: checkerOf(path)}, args...)
+		verdicts, err := class.Check(cmd.Context(), class.Options{Checkers: checkersOf(path, holdfast)}, args...)
 		if err != nil {
 			return err
 		}
@@ -45,8 +49,8 @@ too. The exit code is 1 when a class is not good, and 3 when something could not
 			if !v.Valid {
 				bad++
 			}
-			if path != "" && v.Reason == class.ReasonNotChecked {
-				unasked = notAsked(path, fmt.Errorf("class %s: %s", v.Key.Name, v.Message))
+			if v.Reason == class.ReasonNotChecked {
+				unasked = notAsked(cmp.Or(path, holdfast), fmt.Errorf("class %s: %s", v.Key.Name, v.Message))
 			}
 			if _, err := fmt.Fprintln(a.Out, line(v)); err != nil {
 				return err

@@ -45,7 +45,7 @@ func Main(ctx context.Context, o Options, args []string) int {
 	root.SetOut(o.Out)
 	root.SetErr(o.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(commandline.Usage)
+	root.SetFlagErrorFunc(commandline.Flag)
 	commandline.Strict(root)
 	root.SetArgs(commandline.Normalise(root, args))
 	err := root.ExecuteContext(ctx)

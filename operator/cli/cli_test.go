@@ -142,7 +142,7 @@ func TestAWarningCountsWhenAskedTo(t *testing.T) {
 func agentProgram(t *testing.T, word string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "telegraf")
-	script := "#!/bin/sh\nshift 2\nwhile [ $# -gt 0 ]; do grep -q '" + word + "' \"$2\" && { echo \"E! found " + word + "\" >&2; exit 1; }; shift 2; done\nexit 0\n"
+	script := "#!/bin/sh\nshift 3\nwhile [ $# -gt 0 ]; do grep -q '" + word + "' \"$2\" && { echo \"E! found " + word + "\" >&2; exit 1; }; shift 2; done\nexit 0\n"
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +158,31 @@ func TestAnAgentIsAskedAboutClassesAndPods(t *testing.T) {
 		r := preview(t, asking, "-f", "-", "--agent", agentProgram(t, word))
 		if (r.code == 0) != (word == "nowhere") || !strings.Contains(r.out, want) {
 			t.Errorf("%s: the exit code is %d: %s", word, r.code, r.out)
+		}
+	}
+}
+
+// The files of a sidecar cannot be called the same: a class can have the name of one of the pod's own.
+func TestTheAgentIsGivenTheFilesUnderTheirNamesInTheSidecar(t *testing.T) {
+	classes := t.TempDir()
+	for _, name := range []string{"telegraf", "inputs"} {
+		if err := os.WriteFile(filepath.Join(classes, name), []byte("[[outputs.file]]\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pod := `{kind: Pod, metadata: {annotations: {holdfast.dev/port: "1", holdfast.dev/class: "telegraf,inputs", holdfast.dev/inputs: "[[inputs.cpu]]"}}, spec: {containers: [{name: a}]}}`
+	r := run(t, pod, "preview", "-f", "-", "--classes", classes, "--agent", agentProgram(t, "nowhere"))
+	if r.code != 0 {
+		t.Errorf("the exit code is %d: %s%s", r.code, r.out, r.err)
+	}
+}
+
+func TestEachAgentIsAskedAboutItsOwnSidecars(t *testing.T) {
+	pod := `{kind: Pod, metadata: {annotations: {holdfast.dev/port: "8080", holdfast.dev/agent: holdfast}}, spec: {containers: [{name: a}]}}`
+	for flag, code := range map[string]int{"--agent": 0, "--holdfast-agent": 1} {
+		r := preview(t, pod, "-f", "-", "--holdfast-image", "holdfast", flag, agentProgram(t, "8080"))
+		if r.code != code {
+			t.Errorf("%s: the exit code is %d: %s%s", flag, r.code, r.out, r.err)
 		}
 	}
 }
@@ -294,7 +319,7 @@ func TestABadFlagIsNamed(t *testing.T) {
 		"--log-format=x":                    `--log-format "x" is not understood: it is text or json`,
 		"--namespace=":                      "--namespace is needed outside of a cluster",
 		"--telegraf-imge=x":                 "unknown flag: --telegraf-imge",
-		"--recheck-evictions=x":             `invalid argument "x" for "--recheck-evictions"`,
+		"--recheck-evictions=x":             `--recheck-evictions "x" is not understood: it is a whole number`,
 		"frobnicate":                        "frobnicate",
 	} {
 		r := run(t, "", "--namespace", "x", arg)

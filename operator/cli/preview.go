@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/internal/commandline"
 	"github.com/holdfast-telemetry/holdfast/operator/agent"
+	v1alpha1 "github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
 	"github.com/holdfast-telemetry/holdfast/operator/class"
 	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 )
@@ -31,6 +33,7 @@ type preview struct {
 	output    string
 	strict    bool
 	agent     string
+	holdfast  string
 }
 
 func (a *app) previewCommand() *cobra.Command {
@@ -50,6 +53,7 @@ when a sidecar cannot be made, and with --strict when there is a warning; it is 
 	f.StringVarP(&p.output, "output", "o", "text", "`text`, patch (JSON), pod (YAML) or json (everything)")
 	f.BoolVar(&p.strict, "strict", false, "exit with 1 when there is a warning about a pod")
 	f.StringVar(&p.agent, "agent", "", "`path` of a telegraf that checks the classes and the pods' own parts")
+	f.StringVar(&p.holdfast, "holdfast-agent", "", "`path` of a holdfast that does so for sidecars of that agent")
 	p.addSidecar(f)
 	cmd.RunE = checking(func(cmd *cobra.Command, _ []string) error { return a.preview(cmd, p) })
 	return cmd
@@ -67,7 +71,7 @@ func (a *app) preview(cmd *cobra.Command, p *preview) error {
 	if err := errors.Join(errs...); err != nil {
 		return commandline.Usage(cmd, err)
 	}
-	registry, err := class.Offline(cmd.Context(), class.Options{Checkers: checkerOf(p.agent), DefaultAgent: p.o.Sidecar.Sidecar.Agent}, p.namespace, p.classes...)
+	registry, err := class.Offline(cmd.Context(), class.Options{Checkers: checkersOf(p.agent, p.holdfast), DefaultAgent: p.o.Sidecar.Sidecar.Agent}, p.namespace, p.classes...)
 	if err != nil {
 		return fmt.Errorf("the classes: %w", err)
 	}
@@ -115,19 +119,21 @@ func (a *app) look(ctx context.Context, p *preview, pod previewed, b *sidecar.Bu
 		}
 		for _, c := range o.Classes {
 			v, _ := registry.Verdict(c.Key())
-			if p.agent != "" && v.Reason == class.ReasonNotChecked {
-				return false, notAsked(p.agent, fmt.Errorf("class %s: %s", c.Name, v.Message))
+			if v.Reason == class.ReasonNotChecked {
+				return false, notAsked(cmp.Or(p.agent, p.holdfast), fmt.Errorf("class %s: %s", c.Name, v.Message))
 			}
-			if v.Reason == class.ReasonNotChecked || v.Warning != "" {
+			if v.Warning != "" {
 				in.Warnings = append(in.Warnings, fmt.Sprintf("class %s: %s", c.Name, strings.TrimSpace(v.Message+" "+v.Warning)))
 			}
 		}
-		err := p.askAgent(ctx, *o)
+		path := p.program(o.Agent)
+		err := askAgent(ctx, path, o)
 		var refusal *agent.Refusal
+		var unjudged *agent.Unjudged
 		switch {
-		case err == nil:
+		case err == nil, errors.As(err, &unjudged):
 		case !errors.As(err, &refusal):
-			return false, notAsked(p.agent, err)
+			return false, notAsked(path, err)
 		default:
 			in.Warnings = append(in.Warnings, fmt.Sprintf("sidecar %s: the agent does not take its files together: %v", o.Container, err))
 			good = false
@@ -137,19 +143,24 @@ func (a *app) look(ctx context.Context, p *preview, pod previewed, b *sidecar.Bu
 	return good, a.show(p, pod, in)
 }
 
+// program is the one that checks for an agent; empty for none.
+func (p *preview) program(of v1alpha1.Agent) string {
+	if of == v1alpha1.AgentHoldfast {
+		return p.holdfast
+	}
+	return p.agent
+}
+
 // askAgent has an agent check all files of a sidecar, as it will read them.
-func (p *preview) askAgent(ctx context.Context, o sidecar.Outcome) error {
-	if p.agent == "" {
+func askAgent(ctx context.Context, path string, o *sidecar.Outcome) error {
+	if path == "" {
 		return nil
 	}
 	var files []agent.File
-	for _, f := range o.Files {
+	for _, f := range o.Folder() {
 		files = append(files, agent.File{Name: f.Name, Text: []byte(f.Text)})
 	}
-	for _, c := range o.Classes {
-		files = append(files, agent.File{Name: class.FileName(c.Name), Text: c.Text})
-	}
-	return agent.NewExec(p.agent).Check(ctx, files)
+	return agent.NewExec(path).Check(ctx, files)
 }
 
 // previewed is a pod to look at.

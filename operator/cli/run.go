@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/operator/annotation"
 	"github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
 	"github.com/holdfast-telemetry/holdfast/operator/recheck"
+	"github.com/holdfast-telemetry/holdfast/operator/scope"
 	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 )
 
@@ -32,6 +33,7 @@ type runFlags struct {
 
 	mode, agent, object       string
 	holdfastChecker           string
+	deliverAlso               []string
 	watch, istioWatch         string
 	checker, recheck, invalid string
 	logLevel, logFormat       string
@@ -79,11 +81,12 @@ func (f *runFlags) add(fs *pflag.FlagSet, getenv func(string) string) {
 	fs.StringVar(&o.ClassesDirectory, "telegraf-classes-directory", "", "`folder` whose files are classes")
 	fs.StringVar(&o.ClassesSecret, "classes-secret", "", "`Secret` of the operator's namespace whose keys are classes")
 	fs.StringSliceVar(&o.DeliveryNamespaces, "delivery-namespaces", nil, "only `namespaces` that classes are delivered to and pods get sidecars in (default: all)")
+	fs.StringSliceVar(&f.deliverAlso, "deliver-also", nil, "`NAMESPACE/CLASS` that is delivered to pods which mount it without being injected, such as the chart's DaemonSet")
 	fs.StringVar(&f.checker, "checker", "", "what checks classes: unix:`PATH` of a checker, or the path of a telegraf; the built-in check alone without it")
 	fs.StringVar(&f.holdfastChecker, "holdfast-checker", "", "what checks classes whose agent is holdfast: unix:`PATH` of a checker, or the path of a holdfast called telegraf")
 	fs.StringVar(&f.invalid, "on-invalid", "admit", "what to do with pods whose sidecar cannot be made: `admit or deny`")
 	fs.StringVar(&o.CertDir, "cert-dir", "", "`folder` with tls.crt and tls.key; without it the operator makes its own")
-	fs.StringVar(&o.WebhookName, "webhook-name", "holdfast-operator", "`name` of the webhook configuration")
+	fs.StringSliceVar(&o.WebhookNames, "webhook-name", []string{"holdfast-operator"}, "`name` of the webhook configuration; repeatable")
 	fs.StringVar(&o.ServiceName, "service-name", "holdfast-operator", "`name` of the Service that leads to the webhook")
 	fs.StringVar(&o.TLSSecret, "tls-secret", "holdfast-operator-tls", "`Secret` that keeps the operator's own certificates")
 	fs.DurationVar(&o.CAValidity, "ca-validity", 365*24*time.Hour, "life of the operator's certificate authority; renewed at two thirds")
@@ -171,6 +174,13 @@ func (f *runFlags) options(logs io.Writer) (o operator.Options, notes []string, 
 	if f.o.Namespace == "" {
 		fail("--namespace is needed outside of a cluster: the namespace of the operator")
 	}
+	for _, text := range f.deliverAlso {
+		grant, err := scope.ParseGrant(text)
+		if err != nil {
+			fail("--deliver-also: %v", err)
+		}
+		f.o.DeliverAlso = append(f.o.DeliverAlso, grant)
+	}
 	f.o.Checkers = map[v1alpha1.Agent]string{v1alpha1.AgentTelegraf: f.checker, v1alpha1.AgentHoldfast: f.holdfastChecker}
 	if f.requireAnnotations {
 		notes = append(notes, "--require-annotations-for-secret has no effect: no Secret is made for a pod")
@@ -214,6 +224,9 @@ func (f *runFlags) sidecar(fail func(string, ...any)) (notes []string) {
 	} {
 		if f.image != "" && !strings.Contains(f.image, "@sha256:") {
 			notes = append(notes, fmt.Sprintf("--%s %s is not pinned by digest: what runs beside pods can change without anyone's doing", f.name, f.image))
+		}
+		if old := sidecar.OldTelegraf(d.Sidecar.Agent, f.image); old != "" && f.name != "holdfast-image" {
+			notes = append(notes, "--"+f.name+": "+old)
 		}
 	}
 	return notes

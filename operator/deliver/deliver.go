@@ -7,6 +7,9 @@
 // label, which follows what was delivered, so one query tells which pods have the newest text. Labels and annotations are written
 // through the pod's status: the right to do that does not include changing what a pod runs.
 //
+// Labels say which classes a pod has, and whoever creates a pod chooses its labels. So texts go only to namespaces in scope, which are
+// those where the webhook may have written the labels; see package scope.
+//
 // The objects belong to the resource definition of ClusterTelegrafClass. They outlive the operator, whose absence must not take a
 // running sidecar's outputs away, and go when the definition goes. A class that no pod of a namespace has any more is taken out of its
 // object after Grace.
@@ -16,6 +19,7 @@
 package deliver
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"time"
@@ -43,6 +47,8 @@ const (
 type Text struct {
 	Text []byte
 	Hash string
+	// Since is when the text was first seen; zero when that is not known.
+	Since time.Time
 }
 
 // Classes is where the texts are.
@@ -53,6 +59,14 @@ type Classes interface {
 	Text(namespace, class string) (text Text, ok bool)
 	// Report tells how many pods of a namespace have a class, and how many of those were delivered the text in use.
 	Report(namespace string, counts map[string]Count)
+}
+
+// Scope is the rule for which namespaces may have which classes.
+type Scope interface {
+	// Holds says whether a namespace may have any class.
+	Holds(ctx context.Context, namespace string) (bool, error)
+	// Grants says whether a namespace may have a class although it does not hold.
+	Grants(namespace, class string) bool
 }
 
 // Count is how many pods have a class.
@@ -71,6 +85,8 @@ type Controller struct {
 	// Live reads from the API server.
 	Live    client.Reader
 	Classes Classes
+	// Scope is asked before anything is written to a namespace.
+	Scope Scope
 	// Builder writes configurations anew when annotations were edited.
 	Builder *sidecar.Builder
 	// Checker says whether Telegraf accepts a pod's raw inputs; nil when there is none to ask.
@@ -96,6 +112,7 @@ func (c *Controller) delivers(namespace string) bool {
 type metrics struct {
 	pods     *prometheus.GaugeVec
 	writes   *prometheus.CounterVec
+	reload   prometheus.Histogram
 	failures *prometheus.CounterVec
 }
 
@@ -109,12 +126,17 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "holdfast_operator_writes_total",
 			Help: "Objects written, by kind: secret, configmap, pod.",
 		}, []string{"kind"}),
+		reload: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "holdfast_operator_reload_seconds",
+			Help:    "Time from when the operator saw another text of a class to when a namespace that had the old one was given it.",
+			Buckets: prometheus.ExponentialBuckets(0.1, 2, 12),
+		}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "holdfast_operator_delivery_failures_total",
 			Help: "Deliveries that failed and are tried again, by namespace.",
 		}, []string{"namespace"}),
 	}
-	r.MustRegister(m.pods, m.writes, m.failures)
+	r.MustRegister(m.pods, m.writes, m.reload, m.failures)
 	return m
 }
 

@@ -34,12 +34,13 @@ const grace = 10 * time.Minute
 // texts are the classes as a registry would answer, the same in all namespaces.
 type texts struct {
 	all    map[string]string
+	since  time.Time
 	counts map[string]map[string]deliver.Count
 }
 
 func (c *texts) Text(_, class string) (deliver.Text, bool) {
 	text, ok := c.all[class]
-	return deliver.Text{Text: []byte(text), Hash: "hash-" + text}, ok
+	return deliver.Text{Text: []byte(text), Hash: "hash-" + text, Since: c.since}, ok
 }
 
 // Known is closed: there is nothing to wait for.
@@ -65,6 +66,16 @@ type cluster struct {
 	fail func(what string) error
 	// writes are those that were done.
 	writes []string
+	// out is the namespace that is out of scope, but for the class granted.
+	out, granted string
+}
+
+func (c *cluster) Holds(_ context.Context, namespace string) (bool, error) {
+	return namespace != c.out, nil
+}
+
+func (c *cluster) Grants(namespace, class string) bool {
+	return namespace == c.out && class == c.granted
 }
 
 func newCluster(objects ...client.Object) *cluster { return newClusterOf(sidecar.InSecret, objects...) }
@@ -120,7 +131,8 @@ func newClusterOf(kind sidecar.ClassesObject, objects ...client.Object) *cluster
 			return under.Patch(ctx, o, patch)
 		},
 	}).Build()
-	c.Controller = &deliver.Controller{Client: c.Client, Cache: c.Client, Live: c.Client, Classes: c.classes, Recorder: c.events, Logger: slog.New(slog.DiscardHandler), Object: kind,
+	c.Controller = &deliver.Controller{Client: c.Client, Cache: c.Client, Live: c.Client, Classes: c.classes, Scope: c,
+		Recorder: c.events, Logger: slog.New(slog.DiscardHandler), Object: kind,
 		Owner: metav1.OwnerReference{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition", Name: "clustertelegrafclasses.holdfast.dev", UID: "1"},
 		Grace: grace, Now: func() time.Time { return c.now }}
 	c.Register(c.metrics)
@@ -577,5 +589,77 @@ func TestPodsThatMountTheOtherKindKeepWhatTheyHave(t *testing.T) {
 		next.now = next.now.Add(2 * grace)
 		next.look(t, "a")
 		c.want(t, "a", map[string]string{"default.conf": "1", "team.conf": "3"})
+	})
+}
+
+// Was: the labels of a pod that no webhook had seen brought the text of any class to any namespace (seen by running it).
+func TestLabelsBringNoTextToANamespaceOutOfScope(t *testing.T) {
+	ofEachKind(t, func(t *testing.T, kind sidecar.ClassesObject) {
+		c := newClusterOf(kind, pod("shop", "p", "default=x"), pod("closed", "thief", "secret=x"))
+		c.classes.all = map[string]string{"default": "text", "secret": "password"}
+		c.out = "closed"
+		c.look(t, "shop")
+		if got := c.delivered(t, "shop"); got["default.conf"] != "text" {
+			t.Errorf("a namespace in scope has %q", got)
+		}
+		again := c.look(t, "closed")
+		if got := c.delivered(t, "closed"); got != nil || len(c.writes) > 0 {
+			t.Errorf("one out of scope has %q, and there were the writes %q", got, c.writes)
+		}
+		if told := <-c.events.Events; !strings.Contains(told, "NotDelivered") || !strings.Contains(told, "does not select") {
+			t.Errorf("the pod is told %q", told)
+		}
+		if again <= 0 {
+			t.Error("it is not looked at again")
+		}
+		c.out = ""
+		if c.look(t, "closed"); c.delivered(t, "closed")["secret.conf"] != "password" {
+			t.Error("nothing is delivered to it once it is in scope")
+		}
+	})
+}
+
+func TestNamespaceThatWentOutOfScopeKeepsWhatItHasWhileItIsNeeded(t *testing.T) {
+	ofEachKind(t, func(t *testing.T, kind sidecar.ClassesObject) {
+		p := pod("shop", "p", "default=x")
+		c := newClusterOf(kind, p)
+		c.classes.all = map[string]string{"default": "old", "secret": "password"}
+		c.look(t, "shop")
+		c.out = "shop"
+		c.classes.all["default"] = "new"
+		thief := pod("shop", "thief", "secret=x")
+		thief.Labels[sidecar.ClassesInLabel] = p.Labels[sidecar.ClassesInLabel]
+		if err := c.Create(t.Context(), thief); err != nil {
+			t.Fatal(err)
+		}
+		c.look(t, "shop")
+		if got := c.delivered(t, "shop"); len(got) != 1 || got["default.conf"] != "old" {
+			t.Errorf("it has %q", got)
+		}
+		for _, o := range []client.Object{p, thief} {
+			if err := c.Delete(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.look(t, "shop")
+		c.now = c.now.Add(grace + time.Second)
+		if c.look(t, "shop"); c.delivered(t, "shop") != nil {
+			t.Error("it stays although no pod needs it")
+		}
+	})
+}
+
+func TestGrantedClassAloneReachesANamespaceOutOfScope(t *testing.T) {
+	ofEachKind(t, func(t *testing.T, kind sidecar.ClassesObject) {
+		c := newClusterOf(kind, pod("nodes", "agent", "default=x"), pod("nodes", "thief", "secret=x"))
+		c.classes.all = map[string]string{"default": "text", "secret": "password"}
+		c.out, c.granted = "nodes", "default"
+		for _, text := range []string{"text", "newer"} {
+			c.classes.all["default"] = text
+			c.look(t, "nodes")
+			if got := c.delivered(t, "nodes"); len(got) != 1 || got["default.conf"] != text {
+				t.Errorf("it has %q, want the text %q of its class alone", got, text)
+			}
+		}
 	})
 }

@@ -110,7 +110,9 @@ func (c *Controller) ask(ctx context.Context, pod *corev1.Pod) (string, error) {
 		}
 		err := c.Checker.Check(ctx, []agent.File{{Name: "inputs.conf", Text: []byte(text)}})
 		var refusal *agent.Refusal
+		var unjudged *agent.Unjudged
 		switch {
+		case errors.As(err, &unjudged): // nothing is known to be wrong
 		case errors.As(err, &refusal):
 			return fmt.Sprintf("the agent will not start sidecar %s with the annotation inputs: %s", container.Name, strings.TrimSpace(refusal.Error())), nil
 		case err != nil:

@@ -1,12 +1,14 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,6 +29,13 @@ const deliveredAnnotation = annotation.Written + "classes"
 // ErrForeign is the error of a namespace where something else has the name of what is delivered.
 var ErrForeign = errors.New(sidecar.ClassesName + " of the namespace is not the operator's: delete it, or label it " +
 	ManagedBy + "=" + ManagedByValue + " to let the operator have it")
+
+// ErrOutOfScope is the error of a namespace with pods that say they have a sidecar, although no pod there may have one.
+var ErrOutOfScope = errors.New("no class is delivered to a namespace that the operator's webhook does not select (the chart's injectionMode and " +
+	"excludeNamespaces): its pods keep the texts that they have")
+
+// outOfScopeAgain is when a namespace that was out of scope is looked at again.
+const outOfScopeAgain = 10 * time.Second
 
 // Reconcile brings what is delivered to one namespace in order. The labels of its pods follow what is in it; see label.
 func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
@@ -59,6 +68,12 @@ func (c *Controller) reconcile(ctx context.Context, namespace string) (result re
 	c.logUnserved(namespace, space, pods.Items)
 	result.RequeueAfter = space.keep(c.classesOf(pods.Items), slices.Collect(maps.Keys(deliveredTo(object))), c.Now(), c.Grace)
 	texts, err := c.deliver(ctx, namespace, space, object)
+	if errors.Is(err, ErrOutOfScope) {
+		// Nobody's mistake but the pods': their namespace is looked at now and then, for it may come into scope.
+		c.tellFailure(space, pods.Items, err)
+		c.report(namespace, space, pods.Items, texts)
+		return reconcile.Result{RequeueAfter: outOfScopeAgain}, nil
+	}
 	if namespaceGone(err) {
 		// Nothing can be delivered there any more. What pods it has is told until they are gone too.
 		clear(space.needed)
@@ -82,7 +97,7 @@ const maxTold = 100
 // tellFailure says on pods that wait for their classes why they do: once for each reason, and only of failures that time alone does not
 // mend.
 func (c *Controller) tellFailure(space *space, pods []metav1.PartialObjectMetadata, err error) {
-	if !errors.Is(err, ErrForeign) && !errors.Is(err, ErrTooLarge) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+	if !errors.Is(err, ErrForeign) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrOutOfScope) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
 		return
 	}
 	if space.failure != err.Error() {
@@ -178,38 +193,55 @@ func deliveredTo(object *metav1.PartialObjectMetadata) map[string]string {
 	return hashes
 }
 
-// deliver makes the object of a namespace as it should be, and returns the texts that it has.
+// deliver makes the object of a namespace as it should be, and returns the texts that it has. Out of scope, classes that are granted to
+// the namespace are all that is written; without one, what is there stays as it is until no pod needs it.
 func (c *Controller) deliver(ctx context.Context, namespace string, space *space, object *metav1.PartialObjectMetadata) (map[string]Text, error) {
-	texts := map[string]Text{}
-	var pairs []string
-	complete := true
-	for _, class := range slices.Sorted(maps.Keys(space.needed)) {
-		text, ok := c.Classes.Text(namespace, class)
-		if !ok {
-			complete = false
-			continue
-		}
-		texts[class] = text
-		pairs = append(pairs, class+"="+text.Hash)
-	}
 	if object != nil && object.Labels[ManagedBy] != ManagedByValue {
 		return nil, fmt.Errorf("the %s %w", c.Object, ErrForeign)
 	}
 	if len(space.needed) == 0 {
-		return texts, c.remove(ctx, namespace, space, object)
+		return nil, c.remove(ctx, namespace, space, object)
+	}
+	needed := slices.Sorted(maps.Keys(space.needed))
+	texts, err := c.write(ctx, namespace, space, object, needed)
+	if !errors.Is(err, ErrOutOfScope) {
+		return texts, err
+	}
+	granted := slices.DeleteFunc(needed, func(class string) bool { return !c.Scope.Grants(namespace, class) })
+	if len(granted) == 0 {
+		return nil, err
+	}
+	texts, failed := c.write(ctx, namespace, space, object, granted)
+	return texts, cmp.Or(failed, err)
+}
+
+// write makes the object have the texts of these classes, unless it has. It fails with ErrOutOfScope instead of bringing a class to a
+// namespace that may not have it.
+func (c *Controller) write(ctx context.Context, namespace string, space *space, object *metav1.PartialObjectMetadata, classes []string) (map[string]Text, error) {
+	texts := map[string]Text{}
+	var pairs []string
+	for _, class := range classes {
+		if text, ok := c.Classes.Text(namespace, class); ok {
+			texts[class] = text
+			pairs = append(pairs, class+"="+text.Hash)
+		}
 	}
 	delivered := strings.Join(pairs, ",")
 	if object != nil && object.Annotations[deliveredAnnotation] == delivered && space.version == object.ResourceVersion {
 		return texts, nil
 	}
+	// Asked before each write, and of the API server: what a pod's labels say is the pod's author's word.
+	if err := c.mayHave(ctx, namespace, classes); err != nil {
+		return nil, err
+	}
 	data := map[string][]byte{}
-	if !complete && object != nil {
+	if len(texts) < len(classes) && object != nil {
 		// What this process has no text of stays as it was delivered by another.
 		old, err := carrierOf(c.Object).texts(ctx, c.Live, client.ObjectKeyFromObject(object))
 		if err != nil {
 			return nil, err
 		}
-		for name := range space.needed {
+		for _, name := range classes {
 			if text, ok := old[class.FileName(name)]; ok && texts[name].Text == nil {
 				data[class.FileName(name)] = text
 			}
@@ -224,7 +256,34 @@ func (c *Controller) deliver(ctx context.Context, namespace string, space *space
 	if err := fits(c.Object, data); err != nil {
 		return nil, err
 	}
-	return texts, c.apply(ctx, namespace, space, delivered, data)
+	if err := c.apply(ctx, namespace, space, delivered, data); err != nil {
+		return texts, err
+	}
+	c.measure(object, texts)
+	return texts, nil
+}
+
+// measure notes how long the texts took that took the place of others.
+func (c *Controller) measure(object *metav1.PartialObjectMetadata, texts map[string]Text) {
+	for class, old := range deliveredTo(object) {
+		if text, ok := texts[class]; ok && text.Hash != old && !text.Since.IsZero() {
+			c.metrics.reload.Observe(c.Now().Sub(text.Since).Seconds())
+		}
+	}
+}
+
+// mayHave fails with ErrOutOfScope unless a namespace may have each of the classes.
+func (c *Controller) mayHave(ctx context.Context, namespace string, classes []string) error {
+	if !slices.ContainsFunc(classes, func(class string) bool { return !c.Scope.Grants(namespace, class) }) {
+		return nil
+	}
+	switch holds, err := c.Scope.Holds(ctx, namespace); {
+	case err != nil:
+		return err
+	case !holds:
+		return ErrOutOfScope
+	}
+	return nil
 }
 
 // ErrTooLarge is the error of a namespace whose classes are larger together than an object can be.

@@ -39,6 +39,12 @@ const (
 	Evict  Mode = "evict"
 )
 
+// Scope is the rule for where pods may have sidecars.
+type Scope interface {
+	// Namespaces are those where they may.
+	Namespaces(context.Context) (map[string]bool, error)
+}
+
 // Rechecker looks for pods without their sidecar. Only the leader may run one.
 type Rechecker struct {
 	// Live reads from the API server; a cache would have to hold every pod of the cluster.
@@ -51,9 +57,8 @@ type Rechecker struct {
 	Mode     Mode
 	// Interval is how often it looks. It also looks Settle after Trigger was called.
 	Interval, Settle time.Duration
-	// Eligible selects the namespaces whose pods may have sidecars. Those of Exempt never do.
-	Eligible func(context.Context) (labels.Selector, error)
-	Exempt   []string
+	// Scope has the namespaces whose pods may have sidecars.
+	Scope Scope
 	// MaxEvictions bounds the evictions of one look, PageSize the pods that are held in memory at once.
 	MaxEvictions int
 	PageSize     int64
@@ -118,7 +123,7 @@ func (r *Rechecker) Start(ctx context.Context) error {
 
 // Look goes through the cluster once.
 func (r *Rechecker) Look(ctx context.Context) error {
-	eligible, err := r.namespaces(ctx)
+	eligible, err := r.Scope.Namespaces(ctx)
 	if err != nil {
 		return err
 	}
@@ -167,26 +172,6 @@ var without = func() labels.Selector {
 	}
 	return s
 }()
-
-// namespaces are those whose pods may have sidecars.
-func (r *Rechecker) namespaces(ctx context.Context) (map[string]bool, error) {
-	selector, err := r.Eligible(ctx)
-	if err != nil {
-		return nil, err
-	}
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
-	if err := r.Live.List(ctx, list, client.MatchingLabelsSelector{Selector: selector}); err != nil {
-		return nil, fmt.Errorf("listing namespaces: %w", err)
-	}
-	names := map[string]bool{}
-	for i := range list.Items {
-		if ns := &list.Items[i]; ns.DeletionTimestamp == nil && !slices.Contains(r.Exempt, ns.Name) {
-			names[ns.Name] = true
-		}
-	}
-	return names, nil
-}
 
 // candidate says whether a pod may be one that gets a sidecar. Static pods do not go through the webhook as others do.
 func (r *Rechecker) candidate(pod *metav1.PartialObjectMetadata) bool {

@@ -15,7 +15,6 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -60,7 +59,7 @@ func newCluster(t *testing.T, objects ...client.Object) *cluster {
 		},
 	}).Build()
 	c.Rechecker = &recheck.Rechecker{Live: c.Client, Client: c.Client, Recorder: c.events, Logger: slog.New(slog.DiscardHandler), Mode: recheck.Report,
-		Eligible: func(context.Context) (labels.Selector, error) { return labels.Parse("injection!=disabled") }, Exempt: []string{"kube-system"}, MaxEvictions: 10, PageSize: 3,
+		Scope: within{"a": true}, MaxEvictions: 10, PageSize: 3,
 		Builder: &sidecar.Builder{Defaults: sidecar.Defaults{Class: "default", Sidecar: v1alpha1.SidecarSpec{Image: "telegraf"}}, Native: func() bool { return true },
 			Classes: func(namespace, name string) (*class.Class, error) {
 				if name == "default" {
@@ -70,6 +69,26 @@ func newCluster(t *testing.T, objects ...client.Object) *cluster {
 			}}}
 	c.Register(c.metrics)
 	return c
+}
+
+// within are the namespaces in scope.
+type within map[string]bool
+
+func (w within) Namespaces(context.Context) (map[string]bool, error) { return w, nil }
+
+// unknown is a scope that cannot be found out.
+type unknown struct{}
+
+func (unknown) Namespaces(context.Context) (map[string]bool, error) {
+	return nil, errors.New("no webhook configuration")
+}
+
+// looked is a scope that tells when it is asked.
+type looked chan struct{}
+
+func (l looked) Namespaces(context.Context) (map[string]bool, error) {
+	l <- struct{}{}
+	return nil, nil
 }
 
 // list is the fake one's, in pages: a token is how many were there before.
@@ -105,10 +124,6 @@ func pod(namespace, name string, changes ...func(*corev1.Pod)) *corev1.Pod {
 }
 
 func bare(p *corev1.Pod) { p.OwnerReferences = nil }
-
-func namespace(name string, labels map[string]string) *corev1.Namespace {
-	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
-}
 
 // figures are those of a metric by the value of its label.
 func (c *cluster) figures(t *testing.T, name string) map[string]float64 {
@@ -153,7 +168,7 @@ func TestOnlyPodsThatWouldGetASidecarAreFound(t *testing.T) {
 		return func(p *corev1.Pod) { p.Labels = map[string]string{key: value} }
 	}
 	annotate := func(key, value string) func(*corev1.Pod) { return func(p *corev1.Pod) { p.Annotations[key] = value } }
-	c := newCluster(t, namespace("a", nil), namespace("off", map[string]string{"injection": "disabled"}), namespace("kube-system", nil),
+	c := newCluster(t,
 		pod("a", "found"), pod("a", "refused-then", label(sidecar.InjectedLabel, "false")),
 		pod("a", "has", label(sidecar.InjectedLabel, "true")), pod("a", "ignored", label("telegraf.influxdata.com/ignore", "true")),
 		pod("a", "asks-nothing", func(p *corev1.Pod) { p.Annotations = nil }), pod("a", "switched-off", annotate("holdfast.dev/inject", "false")),
@@ -161,7 +176,7 @@ func TestOnlyPodsThatWouldGetASidecarAreFound(t *testing.T) {
 		pod("a", "failed", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }), pod("a", "mistaken", annotate("telegraf.influxdata.com/port", "x")),
 		pod("a", "no-class", annotate("telegraf.influxdata.com/class", "nowhere")), pod("a", "old-kind", func(p *corev1.Pod) { p.Spec.Containers[0].Name = "telegraf" }),
 		pod("a", "going", func(p *corev1.Pod) { p.Finalizers, p.DeletionTimestamp = []string{"x/y"}, new(metav1.Now()) }),
-		pod("off", "p"), pod("kube-system", "p"), pod("nowhere", "p"))
+		pod("out-of-scope", "p"))
 	c.look(t)
 	if got := c.figures(t, bareMetric); len(got) != 1 || got["a"] != 2 {
 		t.Errorf("the figures are %v, want 2 in a", got)
@@ -175,7 +190,7 @@ func TestOnlyPodsThatWouldGetASidecarAreFound(t *testing.T) {
 }
 
 func TestTheClusterIsReadPageByPage(t *testing.T) {
-	c := newCluster(t, namespace("a", nil))
+	c := newCluster(t)
 	for i := range 8 {
 		if err := c.Create(t.Context(), pod("a", fmt.Sprint("p", i))); err != nil {
 			t.Fatal(err)
@@ -196,7 +211,7 @@ func TestTheClusterIsReadPageByPage(t *testing.T) {
 }
 
 func TestEvictionsAreBounded(t *testing.T) {
-	c := newCluster(t, namespace("a", nil), pod("a", "p0", bare))
+	c := newCluster(t, pod("a", "p0", bare))
 	for i := range 5 {
 		if err := c.Create(t.Context(), pod("a", fmt.Sprint("p", i+1))); err != nil {
 			t.Fatal(err)
@@ -213,7 +228,7 @@ func TestEvictionsAreBounded(t *testing.T) {
 }
 
 func TestABudgetHoldsAnEvictionAndNoOther(t *testing.T) {
-	c := newCluster(t, namespace("a", nil), pod("a", "p1"), pod("a", "p2"), pod("a", "p3"), pod("a", "p4"))
+	c := newCluster(t, pod("a", "p1"), pod("a", "p2"), pod("a", "p3"), pod("a", "p4"))
 	c.Mode, c.MaxEvictions = recheck.Evict, 1
 	pods := schema.GroupResource{Resource: "pods"}
 	c.evict = func(pod string) error {
@@ -230,7 +245,7 @@ func TestABudgetHoldsAnEvictionAndNoOther(t *testing.T) {
 }
 
 func TestAPodThatWasReplacedMeanwhileIsLeftAlone(t *testing.T) {
-	c := newCluster(t, namespace("a", nil), pod("a", "p"))
+	c := newCluster(t, pod("a", "p"))
 	c.Mode = recheck.Evict
 	c.Live = replaced{c.Client}
 	c.look(t)
@@ -249,9 +264,9 @@ func (r replaced) Get(ctx context.Context, key client.ObjectKey, o client.Object
 }
 
 func TestWhatCannotBeListedIsAnError(t *testing.T) {
-	c := newCluster(t, namespace("a", nil), pod("a", "p"))
+	c := newCluster(t, pod("a", "p"))
 	c.look(t)
-	c.Eligible = func(context.Context) (labels.Selector, error) { return nil, errors.New("no webhook configuration") }
+	c.Scope = unknown{}
 	if err := c.Look(t.Context()); err == nil {
 		t.Error("there is no error")
 	}
@@ -262,14 +277,11 @@ func TestWhatCannotBeListedIsAnError(t *testing.T) {
 
 func TestItLooksAtTheStartAndWhenTriggered(t *testing.T) {
 	for mode, want := range map[recheck.Mode]int{recheck.Report: 2, recheck.Off: 0} {
-		c := newCluster(t, namespace("a", nil))
+		c := newCluster(t)
 		c.Mode, c.Settle, c.Interval = mode, time.Millisecond, time.Hour
 		ctx, stop := context.WithCancel(t.Context())
-		looked := make(chan struct{}, 10)
-		c.Eligible = func(context.Context) (labels.Selector, error) {
-			looked <- struct{}{}
-			return labels.Everything(), nil
-		}
+		looked := make(looked, 10)
+		c.Scope = looked
 		ended := make(chan error, 1)
 		go func() { ended <- c.Start(ctx) }()
 		for range want {

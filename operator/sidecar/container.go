@@ -3,6 +3,7 @@ package sidecar
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -81,7 +82,7 @@ func fits(p *pod, c corev1.Container, volumes []corev1.Volume) *refusal {
 		if !p.hasVolume(m.Name) && !slices.ContainsFunc(volumes, func(v corev1.Volume) bool { return v.Name == m.Name }) {
 			return refuse(PodConflict, "the pod has no volume %q to mount at %s", m.Name, m.MountPath)
 		}
-		if slices.ContainsFunc(c.VolumeMounts[:i], func(n corev1.VolumeMount) bool { return n.MountPath == m.MountPath }) {
+		if slices.ContainsFunc(c.VolumeMounts[:i], func(n corev1.VolumeMount) bool { return path.Clean(n.MountPath) == path.Clean(m.MountPath) }) {
 			return refuse(PodConflict, "two volumes would be mounted at %s", m.MountPath)
 		}
 	}
@@ -174,11 +175,11 @@ func (r *request) probes(c *corev1.Container) {
 	if r.spec.HealthPort == 0 {
 		return
 	}
-	path := "/"
+	at := "/"
 	if r.spec.Agent == v1alpha1.AgentHoldfast {
-		path = "/health"
+		at = "/health"
 	}
-	ask := corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(r.spec.HealthPort)}}
+	ask := corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: at, Port: intstr.FromInt32(r.spec.HealthPort)}}
 	// A native sidecar's startup probe holds the pod's containers back, so it gives up soon; the liveness probe does the rest.
 	c.StartupProbe = &corev1.Probe{ProbeHandler: ask, PeriodSeconds: 1, FailureThreshold: 30}
 	c.LivenessProbe = &corev1.Probe{ProbeHandler: ask, PeriodSeconds: 10, FailureThreshold: 3}

@@ -23,6 +23,10 @@ const (
 	reserved = written + 1<<10
 )
 
+// tooLarge is what is wrong with annotations beyond that bound.
+var tooLarge = fmt.Sprintf("the pod's annotations would be larger than the %d bytes that an object may have: "+
+	"shorten the annotation inputs, or move it into a class", maxAnnotations)
+
 // hashSize is the length of a hash, in bytes.
 const hashSize = 10
 
@@ -78,7 +82,7 @@ func (b *Builder) requests(namespace string, asked *annotation.Request, p *pod) 
 	}
 	// All sidecars of a pod mount one kind of object, for which the pod has one label.
 	in := b.ClassesObject
-	if p.sidecars() > 0 {
+	if len(p.sidecars()) > 0 {
 		in = ClassesIn(p.Metadata.Labels)
 	}
 	for _, r := range all {
@@ -97,6 +101,8 @@ type work struct {
 	ports map[int32]string
 	// notes are the problems that keep no sidecar from being made.
 	notes []string
+	// kept is set when a sidecar that was there is not what the annotations ask for.
+	kept bool
 	Injection
 }
 
@@ -120,17 +126,20 @@ func (w *work) warn(format string, args ...any) {
 	w.Warnings = append(w.Warnings, shorten(text, maxWarning))
 }
 
-// sidecar adds one sidecar, or notes why not. One that an earlier call has added stays as it is.
+// sidecar adds one sidecar, or notes why not. Of one that an earlier call has added only the files can change.
 func (w *work) sidecar(r *request, refused *refusal) {
 	name := r.container
-	present := w.pod.ours(name)
-	if refused == nil && !present {
+	switch present := w.pod.ours(name); {
+	case present && (refused != nil || w.pod.stale()):
+		if problem := w.renew(r, refused); problem != "" {
+			w.keep(name, problem)
+			return
+		}
+	case refused == nil && !present:
 		refused = w.add(r)
 	}
-	o := Outcome{Container: name, Reason: Injected, Classes: r.classes}
+	o := Outcome{Container: name, Reason: Injected, Classes: r.classes, Agent: r.spec.Agent}
 	switch {
-	case present && refused != nil:
-		return // it was made when it could be, and runs
 	case refused != nil:
 		o.Reason, o.Message = refused.reason, refused.message
 		w.warn("no sidecar %s: %s", name, refused.message)
@@ -160,13 +169,9 @@ func (w *work) add(r *request) *refusal {
 	if refused != nil {
 		return refused
 	}
-	annotations := map[string]string{ConfigAnnotation(r.container): r.conf, shapeAnnotation(r.container): r.shape()}
-	if r.asked.Inputs != "" {
-		annotations[InputsAnnotation(r.container)] = r.asked.Inputs
-	}
+	annotations := r.annotations()
 	if w.patch.sizeWith(annotations)+reserved > maxAnnotations {
-		return refuse(TooLarge, "the pod's annotations would be larger than the %d bytes that an object may have: shorten the annotation inputs, or move it into a class",
-			maxAnnotations)
+		return refuse(TooLarge, "%s", tooLarge)
 	}
 	for _, v := range volumes {
 		w.patch.append("volumes", v)
@@ -180,6 +185,15 @@ func (w *work) add(r *request) *refusal {
 	w.classesIn(r.classesIn)
 	w.pod.add(c, volumes)
 	return nil
+}
+
+// annotations are what the pod carries of a sidecar.
+func (r *request) annotations() map[string]string {
+	annotations := map[string]string{ConfigAnnotation(r.container): r.conf, shapeAnnotation(r.container): r.shape()}
+	if r.asked.Inputs != "" {
+		annotations[InputsAnnotation(r.container)] = r.asked.Inputs
+	}
+	return annotations
 }
 
 // classesIn says on the pod what it mounts its classes from. A Secret goes without saying, unless the pod is a copy that says otherwise.
@@ -200,6 +214,7 @@ func (w *work) labels(classes []*class.Class) {
 func (w *work) finish() {
 	switch {
 	case len(w.Outcomes) > 0:
+		w.keepRest()
 	case len(w.notes) > 0:
 		// Who made the pod by a Deployment has seen no warning.
 		w.Outcomes = []Outcome{{Container: ContainerName, Reason: NothingAsked, Message: "no annotation asks for a sidecar"}}
@@ -223,7 +238,9 @@ func (w *work) finish() {
 		annotations := map[string]string{StatusAnnotation: status}
 		if _, copied := w.pod.Metadata.Annotations[HashAnnotation]; injected || copied {
 			annotations[HashAnnotation] = hash.sum()
-			annotations[SourceAnnotation] = SourceHash(w.pod.Metadata.Annotations)
+			if !w.kept {
+				annotations[SourceAnnotation] = SourceHash(w.pod.Metadata.Annotations)
+			}
 		}
 		w.Again = w.pod.Metadata.Annotations[StatusAnnotation] == status
 		w.patch.annotate(annotations)
@@ -247,6 +264,9 @@ func Warned(status string) bool { return strings.Contains(status, warningWord) }
 func (o Outcome) status() string {
 	if o.Reason != Injected {
 		return o.Container + refusalWord + string(o.Reason) + ": " + o.Message
+	}
+	if o.Message != "" {
+		return o.Container + ": injected, " + o.Message
 	}
 	names := make([]string, len(o.Classes))
 	for i, c := range o.Classes {

@@ -125,14 +125,14 @@ func (p *pod) ours(name string) bool {
 	return ok && p.hasContainer(name)
 }
 
-// sidecars is the number of containers that were injected.
-func (p *pod) sidecars() (n int) {
+// sidecars are the names of the containers that were injected.
+func (p *pod) sidecars() (names []string) {
 	for _, list := range [][]container{p.Spec.Containers, p.Spec.InitContainers} {
 		for _, c := range list {
 			if p.ours(c.Name) {
-				n++
+				names = append(names, c.Name)
 			}
 		}
 	}
-	return n
+	return names
 }

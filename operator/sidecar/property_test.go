@@ -310,7 +310,7 @@ func (g *generator) pod(t *testing.T) []byte {
 	}
 	g.annotate(p.Annotations)
 	if g.chance(60) {
-		p.Annotations["filler"] = strings.Repeat("x", 256<<10-size(p.Annotations)-g.Intn(4000))
+		p.Annotations["filler"] = strings.Repeat("x", max(0, 256<<10-size(p.Annotations)-g.Intn(4000)))
 	}
 	if g.chance(3) {
 		p.Labels = nil

@@ -135,6 +135,7 @@ func (r *request) finish(b *Builder) *refusal {
 		return refuse(NoImage, "there is no image for the agent %s: name one by the annotation %simage, by the class, or by the operator's flags",
 			r.spec.Agent, annotation.Holdfast)
 	}
+	r.doubt()
 	var inputs agent.Tables
 	var err error
 	if r.asked.Inputs != "" { // parsing has its price even for an empty text

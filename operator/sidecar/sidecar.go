@@ -11,6 +11,7 @@ package sidecar
 
 import (
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -114,12 +115,24 @@ type Outcome struct {
 	// Container is the sidecar's name.
 	Container string
 	Reason    Reason
-	// Message says why not, and how to mend it; empty for a sidecar that was made.
+	// Message says why not, and how to mend it. Of a sidecar that is there already and stays as it was made, it says why; empty for all others.
 	Message string
 	// Classes are those of the sidecar, with their hashes.
 	Classes []*class.Class
+	// Agent reads the files.
+	Agent v1alpha1.Agent
 	// Files are the pod's own part of its configuration.
 	Files []File
+}
+
+// Folder is the whole configuration of a sidecar that was made, as the agent finds it: in the order of the names.
+func (o *Outcome) Folder() []File {
+	all := slices.Clone(o.Files)
+	for i, c := range o.Classes {
+		all = append(all, File{classFile(i, c.Name), string(c.Text)})
+	}
+	slices.SortFunc(all, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 // File is a file of a sidecar's configuration.

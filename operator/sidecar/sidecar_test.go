@@ -131,16 +131,41 @@ func TestASidecarThatCannotBeLeavesThePodItsOwn(t *testing.T) {
 	}
 }
 
+// from is a class whose one variable has a source.
+func from(source corev1.EnvVarSource) v1alpha1.SidecarSpec {
+	return v1alpha1.SidecarSpec{Env: []corev1.EnvVar{{Name: "A", ValueFrom: &source}}}
+}
+
+func TestAClassCanHaveEveryFieldAndUnitThatThereIs(t *testing.T) {
+	for _, source := range []corev1.EnvVarSource{
+		{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.hostIPs"}},
+		{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.annotations['a/b']"}},
+		{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.cpu", Divisor: resource.MustParse("1000m")}},
+		{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.memory", Divisor: resource.MustParse("1Mi")}},
+		{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "requests.ephemeral-storage"}},
+	} {
+		b := builder()
+		b.Classes = func(string, string) (*class.Class, error) { return newClass("default", "", from(source)), nil }
+		if in, _ := inject(t, b, pod(map[string]string{port: "8080"})); in.Outcomes[0].Reason != sidecar.Injected {
+			t.Errorf("%v: %+v", source, in.Outcomes[0])
+		}
+	}
+}
+
 func TestAClassThatAsksForAnInvalidContainerRefusesNoPod(t *testing.T) {
 	for name, spec := range map[string]v1alpha1.SidecarSpec{
-		"is not the name of a variable":  {Env: []corev1.EnvVar{{Name: "a b"}}},
-		"has both a value and valueFrom": {Env: []corev1.EnvVar{{Name: "A", Value: "b", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.nodeName"}}}}},
-		"valueFrom has 0 sources":        {Env: []corev1.EnvVar{{Name: "A", ValueFrom: &corev1.EnvVarSource{}}}},
-		"is not the name of a Secret":    {EnvFrom: []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{}}}},
-		"a ConfigMap or a Secret":        {EnvFrom: []corev1.EnvFromSource{{}}},
-		"cannot have the resource":       {Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("1")}}},
-		"has blanks around it":           {Image: " x"},
-		"seccompProfile.type":            {SecurityContext: &corev1.SecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: "x"}}},
+		"is not the name of a variable":            {Env: []corev1.EnvVar{{Name: "a b"}}},
+		"has both a value and valueFrom":           {Env: []corev1.EnvVar{{Name: "A", Value: "b", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.nodeName"}}}}},
+		"valueFrom has 0 sources":                  {Env: []corev1.EnvVar{{Name: "A", ValueFrom: &corev1.EnvVarSource{}}}},
+		"is not the name of a Secret":              {EnvFrom: []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{}}}},
+		"a ConfigMap or a Secret":                  {EnvFrom: []corev1.EnvFromSource{{}}},
+		"cannot have the resource":                 {Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("1")}}},
+		"has blanks around it":                     {Image: " x"},
+		`fieldRef: "spec.nodename" is not a field`: from(corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.nodename"}}),
+		`apiVersion "v2"`:                          from(corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v2", FieldPath: "spec.nodeName"}}),
+		"divisor 2, which is none of 1m":           from(corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.cpu", Divisor: resource.MustParse("2")}}),
+		"has hostProcess":                          {SecurityContext: &corev1.SecurityContext{WindowsOptions: &corev1.WindowsSecurityContextOptions{HostProcess: new(true)}}},
+		"seccompProfile.type":                      {SecurityContext: &corev1.SecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: "x"}}},
 	} {
 		b := builder()
 		b.Classes = func(string, string) (*class.Class, error) { return newClass("default", "", spec), nil }

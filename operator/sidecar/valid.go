@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/holdfast-telemetry/holdfast/operator/annotation"
 )
 
 // valid refuses a container that the API server would refuse, and the whole pod with it: a class can ask for one, and so can a pod in its
@@ -56,14 +58,20 @@ func validSource(s *corev1.EnvVarSource) error {
 	sources := 0
 	if s.FieldRef != nil {
 		sources++
-		if s.FieldRef.FieldPath == "" {
-			return fmt.Errorf("fieldRef has no fieldPath")
+		if err := annotation.ValidField(s.FieldRef.FieldPath); err != nil {
+			return fmt.Errorf("fieldRef: %w", err)
+		}
+		if v := s.FieldRef.APIVersion; v != "" && v != "v1" {
+			return fmt.Errorf("fieldRef has the apiVersion %q; it is v1", v)
 		}
 	}
 	if r := s.ResourceFieldRef; r != nil {
 		sources++
 		if !slices.Contains(containerResources, r.Resource) {
 			return fmt.Errorf("resourceFieldRef names %q, which is none of %s", r.Resource, strings.Join(containerResources, ", "))
+		}
+		if err := validDivisor(r); err != nil {
+			return err
 		}
 	}
 	if r := s.ConfigMapKeyRef; r != nil {
@@ -82,6 +90,24 @@ func validSource(s *corev1.EnvVarSource) error {
 		return fmt.Errorf("valueFrom has %d sources of those that a sidecar can have: give one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef", sources)
 	}
 	return nil
+}
+
+// byteDivisors and cpuDivisors are the units that an amount can be given in.
+var (
+	byteDivisors = []string{"1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"}
+	cpuDivisors  = []string{"1m", "1"}
+)
+
+// validDivisor takes a unit, or none.
+func validDivisor(r *corev1.ResourceFieldSelector) error {
+	units := byteDivisors
+	if strings.HasSuffix(r.Resource, ".cpu") {
+		units = cpuDivisors
+	}
+	if r.Divisor.IsZero() || slices.ContainsFunc(units, func(unit string) bool { return r.Divisor.Cmp(resource.MustParse(unit)) == 0 }) {
+		return nil
+	}
+	return fmt.Errorf("resourceFieldRef of %s has the divisor %s, which is none of %s", r.Resource, r.Divisor.String(), strings.Join(units, ", "))
 }
 
 func validKey(kind, name, key string) error {
@@ -207,6 +233,8 @@ func validForSystem(p *pod, sc *corev1.SecurityContext) error {
 	switch {
 	case p.windows() && linux:
 		return fmt.Errorf("securityContext has fields of Linux, and the pod is for Windows")
+	case sc.WindowsOptions != nil && sc.WindowsOptions.HostProcess != nil && *sc.WindowsOptions.HostProcess:
+		return fmt.Errorf("securityContext.windowsOptions has hostProcess, which a pod has for all of its containers or for none")
 	case !p.windows() && p.Spec.OS != nil && sc.WindowsOptions != nil:
 		return fmt.Errorf("securityContext has windowsOptions, and the pod is for Linux")
 	}

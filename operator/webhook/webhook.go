@@ -10,13 +10,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/holdfast-telemetry/holdfast/operator/scope"
 	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 )
 
@@ -27,7 +27,7 @@ const Path = "/mutate-v1-pod"
 type Handler struct {
 	builder *sidecar.Builder
 	deny    bool
-	exempt  []string
+	scope   *scope.Scope
 	logger  *slog.Logger
 
 	injections *prometheus.CounterVec
@@ -38,15 +38,15 @@ type Options struct {
 	Builder *sidecar.Builder
 	// Deny refuses pods that ask for a sidecar that cannot be made. Otherwise they are admitted without it.
 	Deny bool
-	// Exempt are namespaces whose pods never get a sidecar, whatever the webhook configuration says.
-	Exempt     []string
+	// Scope exempts namespaces whose pods never get a sidecar, whatever the webhook configuration says.
+	Scope      *scope.Scope
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
 
 // New makes a handler.
 func New(o Options) *Handler {
-	h := &Handler{builder: o.Builder, deny: o.Deny, exempt: o.Exempt, logger: o.Logger,
+	h := &Handler{builder: o.Builder, deny: o.Deny, scope: o.Scope, logger: o.Logger,
 		injections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "holdfast_operator_injections_total",
 			Help: "Sidecars that pods asked for, by what became of them. Dry runs are not counted.",
@@ -63,7 +63,7 @@ func (h *Handler) Handle(_ context.Context, req admission.Request) (resp admissi
 			resp = h.leave(req, p)
 		}
 	}()
-	if req.Operation != admissionv1.Create || req.SubResource != "" || req.Resource.Resource != "pods" || slices.Contains(h.exempt, req.Namespace) {
+	if req.Operation != admissionv1.Create || req.SubResource != "" || req.Resource.Resource != "pods" || h.scope.Exempts(req.Namespace) {
 		return admission.Allowed("")
 	}
 	in, err := h.builder.Inject(req.Object.Raw, req.Namespace)

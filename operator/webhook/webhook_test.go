@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
 	"github.com/holdfast-telemetry/holdfast/operator/class"
+	"github.com/holdfast-telemetry/holdfast/operator/scope"
 	"github.com/holdfast-telemetry/holdfast/operator/sidecar"
 	"github.com/holdfast-telemetry/holdfast/operator/webhook"
 )
@@ -30,7 +31,7 @@ type setup struct {
 
 func newSetup(change func(*webhook.Options)) *setup {
 	s := &setup{metrics: prometheus.NewRegistry()}
-	o := webhook.Options{Registerer: s.metrics, Logger: slog.New(slog.NewTextHandler(&s.log, nil)), Exempt: []string{"kube-system"},
+	o := webhook.Options{Registerer: s.metrics, Logger: slog.New(slog.NewTextHandler(&s.log, nil)), Scope: &scope.Scope{Exempt: []string{"kube-system"}},
 		Builder: &sidecar.Builder{
 			Defaults: sidecar.Defaults{Class: "default", Sidecar: v1alpha1.SidecarSpec{Image: "telegraf"}},
 			Native:   func() bool { return true },

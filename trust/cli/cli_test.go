@@ -318,9 +318,11 @@ func TestExitCodesTellWhatIsWrongFromWhatCouldNotBeHad(t *testing.T) {
 		code int
 		says string
 	}{
-		{"keys list --config " + p.path("wrong.yaml"), cli.ExitUsage, `wrong.yaml: line 1: "soon" is no time: 90s, 1h30m or 7d are some` + "\n"},
+		{"keys list --config " + p.path("wrong.yaml"), cli.ExitUsage, `wrong.yaml:1: "soon" is no time: 90s, 1h30m or 7d are some` + "\n"},
 		{"keys list --config " + none, cli.ExitUnknown, "none: no such file"},
 		{"keys list --log-level loud", cli.ExitUsage, `--log-level "loud" is not understood: it is debug, info, warn or error`},
+		{"ci-credentials add ci --life 5x", cli.ExitUsage, `Error: --life "5x" is not understood: it is a time such as 90s or 1h30m` + "\n"},
+		{"sync --minimum-version three", cli.ExitUsage, `Error: --minimum-version "three" is not understood: it is a whole number` + "\n"},
 		{"resign --deployed " + none, cli.ExitUnknown, "none: no such file"},
 		{"verify --pin " + none + " " + image, cli.ExitUnknown, "none: no such file"},
 		{"verify --pin " + p.path("pin.pem") + " --deployed " + none, cli.ExitUnknown, "none: no such file"},

@@ -11,12 +11,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/holdfast-telemetry/holdfast/internal/nearest"
 	"github.com/holdfast-telemetry/holdfast/trust/access"
 	"github.com/holdfast-telemetry/holdfast/trust/key"
 	"github.com/holdfast-telemetry/holdfast/trust/keylist"
@@ -184,7 +182,7 @@ func Read(file, data string) (*Settings, error) {
 			return nil, fmt.Errorf("reading the configuration: %w", err)
 		}
 		if s, err = Parse(text); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, located(file, err)
 		}
 		dir = filepath.Dir(file)
 	}
@@ -215,25 +213,6 @@ func Parse(text []byte) (*Settings, error) {
 		return nil, errors.New("there is a second document, which nothing would read")
 	}
 	return s, nil
-}
-
-// fields are the names of all fields, to find the one that was meant.
-var fields = strings.Fields("data listen sign-listen admin-listen tls certificate key client-ca keys images list folder vault path passphrase-file key-file credential " +
-	"address namespace ca mount token-file token-env kubernetes approle role jwt-file role-id-file secret-id-file state file config-map name kubeconfig timing active " +
-	"lifetime poll slack resign sources access rules tokens audit registry plain every repositories deployed in-cluster selftest repository")
-
-var unknown = regexp.MustCompile(`field (\S+) not found in type \S+`)
-
-// explain says what the library's words for an unknown field mean.
-func explain(err error) error {
-	return errors.New(unknown.ReplaceAllStringFunc(err.Error(), func(found string) string {
-		field := unknown.FindStringSubmatch(found)[1]
-		text := fmt.Sprintf("there is no field %q here", field)
-		if near := nearest.Of(field, fields); near != "" && near != field {
-			text += ": did you mean " + near + "?"
-		}
-		return text
-	}))
 }
 
 // complete sets what is not set, and makes paths relative to the file's folder relative to the process's.

@@ -168,8 +168,20 @@ func protections() []variation {
 	}
 }
 
+// held are objects that leave git while something holds them, which then ends.
+func held() []variation {
+	before := production01()
+	off := files{apps: strings.ReplaceAll(before[apps], "prune: true, ", "")}
+	few := files{manifest: document(without(production(""), "1-kafka", "2-backups"))}
+	return []variation{{"pruning goes off, objects leave, pruning goes on", nil, []step{
+		{off, passes(), passes()},
+		{few, passes(), refuses(app01 + " leaves behind 2 objects, 2 of them stateful (apps/StatefulSet influx/kafka; PersistentVolumeClaim influx/backups), kept only while automated.prune is off")},
+		{files{apps: before[apps]}, passes(), refuses(app01 + " prunes now, and did not before")},
+	}}}
+}
+
 func TestEachVariationOfTheIncidentIsSeen(t *testing.T) {
-	for _, v := range slices.Concat(duplicates(), renames(), paths(), protections()) {
+	for _, v := range slices.Concat(duplicates(), renames(), paths(), protections(), held()) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRepository(t)
