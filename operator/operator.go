@@ -223,7 +223,7 @@ func (op *Operator) addDelivery(ctx context.Context) error {
 func (op *Operator) addRecheck(context.Context) error {
 	op.recheck = &recheck.Rechecker{Live: op.manager.GetAPIReader(), Client: op.manager.GetClient(), Builder: op.builder,
 		Recorder: op.recorder, Logger: op.o.Logger, Mode: op.o.Recheck, Interval: op.o.RecheckInterval, Settle: recheckSettle,
-		Scope: op.scope, MaxEvictions: op.o.RecheckEvictions, PageSize: 500}
+		Scope: op.scope, Cache: op.manager.GetCache(), Now: time.Now, MaxEvictions: op.o.RecheckEvictions, PageSize: 500}
 	op.recheck.Register(ctrlmetrics.Registry)
 	return op.manager.Add(op.recheck)
 }

@@ -240,3 +240,34 @@ func TestPodWhoseClassCameLaterIsReported(t *testing.T) {
 		t.Errorf("the pod is not left alone: %v", err)
 	}
 }
+
+// Was: a Deployment of three had 36 pods evicted in 40 s, and no end (seen by running it).
+func TestEvictionsStopWhileTheAPIServerDoesNotReachTheWebhook(t *testing.T) {
+	c := ownCluster(t, 2)
+	in := install(t, c, operator.Options{Manifest: chartWith(t, "recheck.mode=evict"), Args: []string{"--recheck-interval=2s"}})
+	if err := in.RouteTo(t.Context(), "https://127.0.0.1:1/mutate-v1-pod"); err != nil {
+		t.Fatal(err)
+	}
+	ns := c.Namespace(t, nil)
+	awaitTime(t, 30*time.Second, "pods came through bare", func(ctx context.Context) error {
+		if injects(ctx, c, ns) == nil {
+			return errors.New("one was injected")
+		}
+		return nil
+	})
+	applyGuarded(t, c, ns, "default")
+	awaitTime(t, time.Minute, "evictions were held back", func(ctx context.Context) error {
+		n, err := seriesOf(ctx, in.Replicas[0], "holdfast_operator_evictions_stopped")
+		if err == nil && n != 3 {
+			err = fmt.Errorf("%v are", n)
+		}
+		return err
+	})
+	if n, err := seriesOf(t.Context(), in.Replicas[0], `holdfast_operator_evictions_total{result="evicted"}`); err != nil || n > 2 {
+		t.Errorf("%v pods were evicted until then, %v: want a trial", n, err)
+	}
+	if err := in.Route(t.Context(), in.Replicas[0]); err != nil {
+		t.Fatal(err)
+	}
+	awaitEvicted(t, c, ns)
+}

@@ -435,12 +435,8 @@ spec:
 }
 
 func TestHoldfastSidecarSendsWhatItKeptAndFollowsItsClass(t *testing.T) {
-	telegraf := filepath.Join(t.TempDir(), "telegraf") // the name under which it checks as Telegraf does
-	if err := os.Symlink(holdfast(t), telegraf); err != nil {
-		t.Fatal(err)
-	}
 	c := ownCluster(t, 0)
-	install(t, c, operator.Options{Args: []string{"--holdfast-image=registry.example/holdfast@sha256:" + digest, "--holdfast-checker=" + telegraf}})
+	install(t, c, operator.Options{Args: []string{"--holdfast-image=registry.example/holdfast@sha256:" + digest, "--holdfast-checker=" + holdfast(t)}})
 	apply := func(text string) {
 		t.Helper()
 		if out, err := c.Apply(t.Context(), text); err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/holdfast-telemetry/holdfast/deploy/manifest"
@@ -170,6 +171,31 @@ func TestValuesOfTheOldChartMeanTheSame(t *testing.T) {
 	} {
 		if !slices.Contains(args, want) {
 			t.Errorf("%s is missing in %v", want, args)
+		}
+	}
+}
+
+// Was: no manifest gave the operator anyone to ask about classes of the agent holdfast, and they were accepted on their syntax.
+func TestEachAgentWithAnImageIsAskedAboutItsClasses(t *testing.T) {
+	const image = "registry.example/holdfast:1"
+	for set, want := range map[string]bool{"sidecar.holdfastImage=" + image: true, "sidecar.holdfastImage=": false, "checker.enabled=false,sidecar.holdfastImage=" + image: false} {
+		docs, err := render(t, "--set", set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := manifest.Find[*appsv1.Deployment](docs, "holdfast-operator")
+		i := slices.IndexFunc(d.Spec.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == "holdfast-checker" })
+		asks := slices.Contains(operatorArgs(t, docs), "--holdfast-checker=unix:/checker/holdfast.sock")
+		if asks != want || (i >= 0) != want {
+			t.Errorf("%s: the operator asks: %v, there is a checker: %v", set, asks, i >= 0)
+			continue
+		}
+		if !want {
+			continue
+		}
+		c := d.Spec.Template.Spec.Containers[i]
+		if c.Image != image || !slices.Equal(c.Args, []string{"checker", "--socket", "/checker/holdfast.sock", "--agent", "holdfast"}) {
+			t.Errorf("the checker is %s with %q", c.Image, c.Args)
 		}
 	}
 }

@@ -145,6 +145,9 @@ func without(args []string) (kept []string) {
 		switch name {
 		case "--checker", "--webhook-addr", "--metrics-addr", "--probe-addr":
 		default:
+			if strings.HasPrefix(arg, "--holdfast-checker=unix:/checker/") {
+				continue
+			}
 			kept = append(kept, arg)
 		}
 	}
@@ -182,27 +185,36 @@ func (in *Installation) Route(ctx context.Context, r *Replica) error {
 	return in.RouteTo(ctx, "https://"+r.Webhook+"/mutate-v1-pod")
 }
 
-// RouteTo makes the API server ask at an address.
+// RouteTo makes the API server ask at an address, whichever of the webhook configurations makes it ask.
 func (in *Installation) RouteTo(ctx context.Context, url string) error {
-	patch, err := json.Marshal([]map[string]any{
-		{"op": "remove", "path": "/webhooks/0/clientConfig/service"},
-		{"op": "add", "path": "/webhooks/0/clientConfig/url", "value": url},
-	})
-	if err != nil {
-		return err
-	}
-	hooks := in.cluster.Client().AdmissionregistrationV1().MutatingWebhookConfigurations()
-	hook, err := hooks.Get(ctx, "holdfast-operator", metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	if hook.Webhooks[0].ClientConfig.Service == nil {
-		patch, err = json.Marshal([]map[string]any{{"op": "replace", "path": "/webhooks/0/clientConfig/url", "value": url}})
-		if err != nil {
-			return err
+	for _, arg := range in.args {
+		if name, ok := strings.CutPrefix(arg, "--webhook-name="); ok {
+			if err := in.route(ctx, name, url); err != nil {
+				return err
+			}
 		}
 	}
-	_, err = hooks.Patch(ctx, "holdfast-operator", types.JSONPatchType, patch, metav1.PatchOptions{})
+	return nil
+}
+
+func (in *Installation) route(ctx context.Context, name, url string) error {
+	hooks := in.cluster.Client().AdmissionregistrationV1().MutatingWebhookConfigurations()
+	hook, err := hooks.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	patch := []map[string]any{{"op": "replace", "path": "/webhooks/0/clientConfig/url", "value": url}}
+	if hook.Webhooks[0].ClientConfig.Service != nil {
+		patch = []map[string]any{
+			{"op": "remove", "path": "/webhooks/0/clientConfig/service"},
+			{"op": "add", "path": "/webhooks/0/clientConfig/url", "value": url},
+		}
+	}
+	text, err := json.Marshal(patch)
+	if err != nil {
+		return err
+	}
+	_, err = hooks.Patch(ctx, name, types.JSONPatchType, text, metav1.PatchOptions{})
 	return err
 }
 

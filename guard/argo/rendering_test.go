@@ -164,3 +164,34 @@ func TestKustomizeAndJsonnetAreGivenWhatTheApplicationSays(t *testing.T) {
 		t.Error("a library outside of the repository is taken")
 	}
 }
+
+func TestOptionsCountAsArgoCDCountsThem(t *testing.T) {
+	for source, want := range map[string]argo.Tool{
+		"helm: {valuesObject: {db: {enabled: false}}}":            argo.HelmTool,
+		"helm: {valuesObject: {a: 0, b: '', c: {}, d: []}}":       argo.HelmTool,
+		"helm: {valuesObject: {}}":                                argo.HelmTool,
+		"helm: {valuesObject: null}":                              "",
+		"helm: {values: ''}":                                      "",
+		"helm: {}":                                                "",
+		"helm: {parameters: [], skipCrds: false}":                 "",
+		"helm: {parameters: [{}]}":                                argo.HelmTool,
+		"helm: {passCredentials: true}":                           argo.HelmTool,
+		"helm: {unknown: a}":                                      "",
+		"kustomize: {commonLabels: {a: ''}}":                      argo.KustomizeTool,
+		"kustomize: {commonLabels: {}}":                           "",
+		"kustomize: {forceCommonLabels: true}":                    "",
+		"kustomize: {patches: []}":                                "",
+		"directory: {}":                                           "",
+		"directory: {jsonnet: {libs: []}}":                        "",
+		"directory: {jsonnet: {extVars: [{name: a, value: ''}]}}": argo.DirectoryTool,
+	} {
+		var s argo.Source
+		if err := yaml.Unmarshal([]byte("{repoURL: https://git.example.org/a.git, path: a, "+source+"}"), &s); err != nil {
+			t.Fatal(err)
+		}
+		all := (&argo.Spec{Source: &s}).AllSources()
+		if got, err := all[0].Explicit(); got != want || err != nil {
+			t.Errorf("%s names %q, want %q: %v", source, got, want, err)
+		}
+	}
+}

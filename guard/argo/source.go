@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
@@ -90,45 +91,61 @@ func decodeOptions(name string, raw json.RawMessage, into any) error {
 	return nil
 }
 
+// What Argo CD looks at to say that a source's options for a tool say something (IsZero of its types). Others count only beside one of these.
+var (
+	helmFields = []string{"version", "releaseName", "valueFiles", "parameters", "fileParameters", "values", "passCredentials",
+		"ignoreMissingValueFiles", "skipCrds", "skipTests", "skipSchemaValidation", "kubeVersion", "apiVersions", "namespace"}
+	kustomizeFields = []string{"namePrefix", "nameSuffix", "version", "namespace", "images", "replicas", "commonLabels", "commonAnnotations",
+		"patches", "components", "kubeVersion", "apiVersions", "ignoreMissingComponents"}
+	jsonnetFields = []string{"extVars", "tlas", "libs"}
+)
+
 // normal returns a source without options that say nothing: Argo CD takes them away where an Application has one source, and detects the
 // tool then.
 func (s Source) normal() Source {
-	if !filled(s.Kustomize) {
+	if !filled(s.Kustomize, kustomizeFields) {
 		s.Kustomize = nil
 	}
-	if !filled(s.Helm) {
+	if !filled(s.Helm, helmFields) && !hasValues(s.Helm) {
 		s.Helm = nil
 	}
-	if d := s.Directory; d != nil && !d.Recurse && d.Include == "" && d.Exclude == "" && !filled(d.Jsonnet) {
+	if d := s.Directory; d != nil && !d.Recurse && d.Include == "" && d.Exclude == "" && !filled(d.Jsonnet, jsonnetFields) {
 		s.Directory = nil
 	}
 	return s
 }
 
-// filled says whether some value in a text is not empty.
-func filled(raw json.RawMessage) bool {
-	var v any
-	return given(raw) && (json.Unmarshal(raw, &v) != nil || !blank(v))
+// hasValues says whether options of Helm have a valuesObject. It counts whatever its values are: they may switch something off.
+func hasValues(raw json.RawMessage) bool {
+	var o HelmOptions
+	return given(raw) && json.Unmarshal(raw, &o) == nil && given(o.ValuesObject)
 }
 
-func blank(v any) bool {
+// filled says whether one of some fields of options is not empty. Options that cannot be read are, for whoever reads them says why.
+func filled(raw json.RawMessage, fields []string) bool {
+	if !given(raw) {
+		return false
+	}
+	var options map[string]any
+	if json.Unmarshal(raw, &options) != nil {
+		return true
+	}
+	return slices.ContainsFunc(fields, func(field string) bool { return !empty(options[field]) })
+}
+
+// empty says whether a field of options is not there, or has nothing in it. What is in a list or a mapping counts, be it empty itself.
+func empty(v any) bool {
 	switch v := v.(type) {
 	case map[string]any:
-		for _, value := range v {
-			if !blank(value) {
-				return false
-			}
-		}
+		return len(v) == 0
 	case []any:
 		return len(v) == 0
 	case string:
 		return v == ""
 	case bool:
 		return !v
-	case float64:
-		return v == 0
 	}
-	return true
+	return v == nil
 }
 
 // ErrTools is a source that says more than one tool.

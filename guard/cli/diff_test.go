@@ -165,3 +165,59 @@ func TestMergeBaseIsForThreeDots(t *testing.T) {
 		}
 	}
 }
+
+func TestAPathThroughALinkIsFollowed(t *testing.T) {
+	r := newRepo(t)
+	r.commit(map[string]string{"guard.yaml": "conventions: []\n", appFile: app01("env/current/yml", ""), "env/current": "-> v1", "env/v1/yml/etcd.yaml": statefulSet("etcd"),
+		"env/v1/yml/cm.yaml": configMap("conf"), "env/v2/yml/cm.yaml": configMap("conf")})
+	if code, said := r.checked(); strings.Contains(said, "HG013") || strings.Contains(said, "HG014") && strings.Contains(said, "env/v1") {
+		t.Errorf("check ends with %d:\n%s", code, said)
+	}
+	r.commit(map[string]string{"env/v1/yml/etcd.yaml": ""})
+	if code, said := r.diff("HEAD~1..HEAD"); code != ExitFailed || !strings.Contains(said, "influx/etcd") {
+		t.Errorf("a StatefulSet leaves, and it ends with %d:\n%s", code, said)
+	}
+	r.git("reset", "-q", "--hard", "HEAD~1")
+	r.commit(map[string]string{"env/current": "-> v2"})
+	if code, said := r.diff("HEAD~1..HEAD"); code != ExitFailed || !strings.Contains(said, "influx/etcd") || !strings.Contains(said, "HG102") {
+		t.Errorf("the link leads elsewhere, and it ends with %d:\n%s", code, said)
+	}
+}
+
+func TestWhatTheCheckoutOfArgoCDMakesIsNotAnalysed(t *testing.T) {
+	other := newRepo(t)
+	other.commit(map[string]string{"yml/etcd.yaml": statefulSet("etcd")})
+	pointer := func(oid string) string {
+		return "version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat(oid, 64) + "\nsize 812\n"
+	}
+	submodule := func(path string) func(r *repo) {
+		return func(r *repo) { r.git("submodule", "add", "-q", other.dir, path) }
+	}
+	for name, c := range map[string]struct {
+		app    string
+		before func(r *repo)
+		change map[string]string
+		say    string
+	}{
+		"the folder is in a submodule":     {app01("mod/yml", ""), submodule("mod"), nil, "mod is a submodule at the commit"},
+		"a submodule is below the folder":  {app01(appPath, ", directory: {recurse: true}"), submodule(appPath + "/vendor"), nil, "vendor is a submodule at the commit"},
+		"a submodule below is not entered": {app01(appPath, ""), submodule(appPath + "/vendor"), nil, ""},
+		"a pointer of git LFS changes":     {app01(appPath, ""), func(r *repo) { r.write(map[string]string{appPath + "/db.yaml": pointer("4")}) }, map[string]string{appPath + "/db.yaml": pointer("5")}, "db.yaml: it is a pointer of git LFS"},
+		"a pointer of git LFS goes":        {app01(appPath, ""), func(r *repo) { r.write(map[string]string{appPath + "/db.yaml": pointer("4")}) }, map[string]string{appPath + "/db.yaml": ""}, "db.yaml: it is a pointer of git LFS"},
+		"a manifest gets another encoding": {app01(appPath, ""), func(*repo) {}, map[string]string{".gitattributes": "/env/**/etcd.yaml text working-tree-encoding=UTF-16LE\n"}, "etcd.yaml is checked out as UTF-16LE"},
+		"names get another encoding":       {app01(appPath, ""), func(*repo) {}, map[string]string{"env/.gitattributes": "etcd.* working-tree-encoding=UTF-16LE\n"}, "etcd.yaml is checked out as UTF-16LE"},
+		"other files get another encoding": {app01(appPath, ""), func(*repo) {}, map[string]string{".gitattributes": "docs/*.yaml working-tree-encoding=UTF-16LE\n*.yaml text eol=lf\n"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepo(t)
+			r.write(inFolder())
+			c.before(r)
+			r.commit(map[string]string{appFile: c.app})
+			r.commit(c.change)
+			code, said := r.diff("HEAD~1..HEAD", "--full")
+			if want := map[bool]int{true: ExitDone, false: ExitUnknown}[c.say == ""]; code != want || !strings.Contains(said, c.say) {
+				t.Errorf("it ends with %d and does not say %q:\n%s", code, c.say, said)
+			}
+		})
+	}
+}

@@ -26,11 +26,7 @@ type question struct {
 }
 
 func newFiles(t tree.Tree) *files {
-	f := &files{tree: t, all: t.Files(), asked: make(map[question]string)}
-	if l, ok := t.(tree.Linked); ok {
-		f.linked = l.LinkedFolders()
-	}
-	return f
+	return &files{tree: t, all: t.Files(), linked: tree.LinkedFolders(t), asked: make(map[question]string)}
 }
 
 // clean returns a path of the tree, and says whether it is in it.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-telemetry/holdfast/guard/argo"
 	"github.com/holdfast-telemetry/holdfast/guard/object"
+	"github.com/holdfast-telemetry/holdfast/guard/tree"
 )
 
 // controls finds the Applications, sets and projects of the tree, and the objects of each Application.
@@ -74,6 +75,7 @@ func (i *Inventory) control(origin Origin) error {
 		if err != nil {
 			return err
 		}
+		i.resolve(&a.Spec)
 		i.Applications = append(i.Applications, &Application{Application: a, Origin: origin})
 	case argo.ApplicationSetKind:
 		set, err := argo.ParseSet(o)
@@ -89,6 +91,18 @@ func (i *Inventory) control(origin Origin) error {
 		i.Projects = append(i.Projects, &Project{Project: p, Origin: origin})
 	}
 	return nil
+}
+
+// resolve has sources read the folders that links in their paths lead to, as Argo CD does.
+func (i *Inventory) resolve(spec *argo.Spec) {
+	if spec.Source != nil && i.elsewhere(spec.Source) == "" {
+		spec.Source.Path = tree.Resolve(i.tree, spec.Source.Path)
+	}
+	for n := range spec.Sources {
+		if s := &spec.Sources[n]; i.elsewhere(s) == "" {
+			s.Path = tree.Resolve(i.tree, s.Path)
+		}
+	}
 }
 
 // generate adds the Applications of a set.
@@ -108,6 +122,7 @@ func (i *Inventory) generate(set *Set) {
 	}
 	set.Generated, set.Unanalysed = len(made.All), made.Unanalysed
 	for _, a := range made.All {
+		i.resolve(&a.Spec)
 		i.Applications = append(i.Applications, &Application{Application: a, Origin: set.Origin, Set: set.Metadata.Name})
 	}
 }
@@ -129,6 +144,7 @@ func (i *Inventory) source(ctx context.Context, a *Application, n int, s *argo.S
 		a.Unanalysed = append(a.Unanalysed, why)
 		return
 	}
+	s.Path = tree.Resolve(i.tree, s.Path) // of an Application that lives, and is not of the tree
 	overridden, err := s.Overridden(i.tree, a.Metadata.Name)
 	if err == nil {
 		_, err = overridden.Explicit()
@@ -137,7 +153,11 @@ func (i *Inventory) source(ctx context.Context, a *Application, n int, s *argo.S
 		a.fail(err)
 		return
 	}
-	switch tool := argo.ToolOf(&overridden, i.tree.Files()); tool {
+	tool := argo.ToolOf(&overridden, i.tree.Files())
+	if tool != "" {
+		i.opaque(a, &overridden, tool)
+	}
+	switch tool {
 	case "":
 	case argo.DirectoryTool:
 		i.directory(ctx, a, n, &overridden)
@@ -178,6 +198,9 @@ func (i *Inventory) directory(ctx context.Context, a *Application, source int, s
 			i.jsonnet(ctx, a, source, s, f.Path)
 		case file == nil || file.Skipped:
 		case file.Bad != nil:
+			if file.Bad.Message == pointed {
+				a.Unanalysed = append(a.Unanalysed, f.Path+": "+pointed)
+			}
 			if file.Bad.Manifest {
 				a.Broken = fmt.Errorf("%s: %w", f.Path, file.Bad)
 			}

@@ -122,6 +122,7 @@ type Inventory struct {
 	controlled map[Origin]bool         // of which the definition was read
 	same       map[Origin]*Application // that an Application renders again
 	parsed     *parsed
+	recoded    []recoded
 
 	mu        sync.Mutex // of what several Applications note at once
 	documents map[*object.Object]*document
@@ -162,6 +163,9 @@ func Load(ctx context.Context, t tree.Tree, o Options) (*Inventory, error) {
 		i.parsed = m.sharedParsed()
 	}
 	if err := i.read(ctx); err != nil {
+		return nil, err
+	}
+	if err := i.attributes(); err != nil {
 		return nil, err
 	}
 	i.scopes()
@@ -249,6 +253,10 @@ func (i *Inventory) readFile(f tree.File) (File, error) {
 				return file, nil
 			}
 		}
+	}
+	if pointer(data) {
+		file.File = &object.File{Bad: &object.Bad{Line: 1, Column: 1, Message: pointed}}
+		return file, nil
 	}
 	file.File = object.Read(f.Path, data, i.Options.Keep)
 	file.Size = int64(len(data))

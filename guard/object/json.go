@@ -14,7 +14,12 @@ func (f *File) readJSON(data []byte, keep Kinds) *Bad {
 	if bad := jsonError(data); bad != nil {
 		return bad
 	}
-	r := jsonReader{decoder: json.NewDecoder(bytes.NewReader(data)), data: data, file: f, seen: place{1, 1}}
+	return f.value(data, place{1, 1}, 0, keep)
+}
+
+// value reads one valid value of JSON, which begins in a place.
+func (f *File) value(data []byte, begins place, number int, keep Kinds) *Bad {
+	r := jsonReader{decoder: json.NewDecoder(bytes.NewReader(data)), data: data, file: f, seen: begins}
 	first, at, err := r.token()
 	if err == nil && first == nil {
 		return nil
@@ -29,7 +34,7 @@ func (f *File) readJSON(data []byte, keep Kinds) *Bad {
 	if err != nil {
 		return r.place(int(r.decoder.InputOffset())).bad("%v", err)
 	}
-	d := document{keep: keep, file: f}
+	d := document{keep: keep, file: f, number: number}
 	return d.whole(at, body, r.items)
 }
 

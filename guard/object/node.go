@@ -9,7 +9,11 @@ import (
 
 // Node returns the YAML node of an object of a file, and the lines that are before its document: the node's own lines begin there.
 func (o *Object) Node(data []byte) (*yaml.Node, int, error) {
-	text, before := DocumentText(data, o.Document)
+	p, err := documentAt(data, o.Document)
+	if err != nil {
+		return nil, 0, err
+	}
+	text, before := p.document()
 	var root yaml.Node
 	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&root); err != nil {
 		return nil, 0, fmt.Errorf("document %d: %w", o.Document+1, err)
@@ -25,15 +29,4 @@ func (o *Object) Node(data []byte) (*yaml.Node, int, error) {
 		}
 	}
 	return n, before, nil
-}
-
-// DocumentText returns the text of a document, its place counted from 0, and the lines before it.
-func DocumentText(data []byte, document int) (text []byte, before int) {
-	for rest := data; ; document-- {
-		text, lines, next := firstDocument(rest)
-		if document == 0 || next == nil {
-			return text, before
-		}
-		rest, before = next, before+lines
-	}
 }

@@ -2,12 +2,14 @@ package object
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unique"
 
 	"go.yaml.in/yaml/v3"
@@ -32,19 +34,41 @@ func Read(name string, data []byte, keep Kinds) *File {
 		f.Bad = &Bad{1, 1, fmt.Sprintf("the file has %d bytes, more than the %d that are read", len(data), MaxFile), true}
 		return f
 	}
+	data = asUTF8(data)
 	var bad *Bad
 	if strings.HasSuffix(name, ".json") {
 		bad = f.readJSON(data, keep)
 	} else {
 		bad = f.readYAML(data, keep)
 	}
-	if bad != nil {
-		bad.Manifest = strings.HasSuffix(name, ".json") || looksLikeManifest(data) // Argo CD passes over no JSON
+	if bad != nil { // Argo CD passes over no JSON, and over nothing of which it has read a part
+		bad.Manifest = bad.Manifest || strings.HasSuffix(name, ".json") || len(f.Objects) > 0 || looksLikeManifest(data)
 		*f = File{Bad: bad}
 	} else if !strings.HasSuffix(name, ".json") {
 		f.comments(data)
 	}
 	return f
+}
+
+// asUTF8 returns a text without the mark that says how it is encoded, as Argo CD reads it.
+func asUTF8(data []byte) []byte {
+	if text, ok := bytes.CutPrefix(data, []byte("\xef\xbb\xbf")); ok {
+		return text
+	}
+	var order binary.ByteOrder
+	switch {
+	case bytes.HasPrefix(data, []byte("\xff\xfe")):
+		order = binary.LittleEndian
+	case bytes.HasPrefix(data, []byte("\xfe\xff")):
+		order = binary.BigEndian
+	default:
+		return data
+	}
+	units := make([]uint16, 0, len(data)/2)
+	for rest := data[2:]; len(rest) > 1; rest = rest[2:] {
+		units = append(units, order.Uint16(rest))
+	}
+	return []byte(string(utf16.Decode(units)))
 }
 
 // looksLikeManifest says what Argo CD asks of a file that it cannot read before it fails.
@@ -57,36 +81,27 @@ func looksLikeManifest(data []byte) bool {
 	return true
 }
 
-// readYAML reads documents one after the other, each for itself: a line that begins with three dashes ends one wherever it stands.
+// readYAML reads documents one after the other, each for itself.
 func (f *File) readYAML(data []byte, keep Kinds) *Bad {
-	for number, line := 0, 0; ; number++ {
-		text, lines, rest := firstDocument(data)
-		if bad := f.document(text, number, line, keep); bad != nil {
-			return bad
-		}
-		if rest == nil {
+	s := split(data)
+	for number := 0; ; number++ {
+		p, ok := s.next()
+		if !ok {
 			return nil
 		}
-		data, line = rest, line+lines
-	}
-}
-
-// firstDocument cuts the first document off: its text, the lines up to the next one, and the rest from the line that separates them,
-// nil where there is none.
-func firstDocument(data []byte) (text []byte, lines int, rest []byte) {
-	for end := 0; ; {
-		next := bytes.Index(data[end:], []byte("\n---"))
-		if next < 0 {
-			return data, 0, nil
+		bad := p.bad
+		if text, before := p.document(); bad == nil && p.json {
+			bad = f.value(p.text, p.place, number, keep)
+		} else if bad == nil {
+			bad = f.document(text, number, before, keep)
 		}
-		end += next + 1
-		if isSeparator(data[end:]) {
-			return data[:end], bytes.Count(data[:end], []byte("\n")), data[end:]
+		if bad != nil {
+			return bad
 		}
 	}
 }
 
-// isSeparator says whether a text begins with a line that starts a document.
+// isSeparator says whether a text begins with a line that starts a document in YAML. What separates documents is more: see splitter.
 func isSeparator(data []byte) bool {
 	return bytes.HasPrefix(data, []byte("---")) && (len(data) == 3 || data[3] == '\n' || data[3] == ' ' || data[3] == '\t' || data[3] == '\r')
 }
@@ -113,7 +128,9 @@ func (f *File) parse(text []byte, number, lines int, keep Kinds) *Bad {
 		if err == nil {
 			err = errors.New("a second document begins without a line of three dashes")
 		}
-		return yamlError(err, lines)
+		bad := yamlError(err, lines)
+		bad.Manifest = true // Argo CD reads what is before, and nobody sees that the rest is left out
+		return bad
 	}
 	return d.root(root.Content[0])
 }

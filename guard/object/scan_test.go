@@ -13,16 +13,14 @@ import (
 // parsed reads a file of YAML with the parser alone.
 func parsed(data []byte, keep Kinds) *File {
 	f := &File{}
-	for number, line := 0, 0; ; number++ {
-		text, lines, rest := firstDocument(data)
-		if bad := f.parse(text, number, line, keep); bad != nil {
+	number := 0
+	for before, text := range Documents(data) {
+		if bad := f.parse(text, number, before, keep); bad != nil {
 			return &File{Bad: bad}
 		}
-		if rest == nil {
-			return f
-		}
-		data, line = rest, line+lines
+		number++
 	}
+	return f
 }
 
 // kindsOf are the kinds of a file's objects.
@@ -138,9 +136,7 @@ func TestManifestsOfRenderersAreScannedAndAreAsTheParserHasThem(t *testing.T) {
 			requireSame(t, data, Read(name, data, nil), want)
 			kinds := kindsOf(want)
 			requireSame(t, data, Read(name, data, kinds), parsed(data, kinds))
-			for rest := data; rest != nil; {
-				var text []byte
-				text, _, rest = firstDocument(rest)
+			for _, text := range Documents(data) {
 				if !requireScannedIsRead(t, text) {
 					t.Errorf("left to the parser:\n%s", text)
 				}
@@ -198,9 +194,7 @@ func TestFilesAreReadAtTheSameTime(t *testing.T) {
 
 func FuzzScannedIsRead(f *testing.F) {
 	for _, data := range manifests(f) {
-		for rest := data; rest != nil; {
-			var text []byte
-			text, _, rest = firstDocument(rest)
+		for _, text := range Documents(data) {
 			f.Add(text)
 		}
 	}

@@ -14,11 +14,11 @@ type folder struct {
 	path  string
 	files []File
 
-	linked []string
+	linked map[string]string
 }
 
 // LinkedFolders implements Linked.
-func (t *folder) LinkedFolders() []string { return t.linked }
+func (t *folder) LinkedFolders() map[string]string { return t.linked }
 
 // Folder opens a folder. Folders named .git are left out.
 func Folder(path string) (Tree, error) {

@@ -44,7 +44,7 @@ func (o *overlay) Read(f File) ([]byte, error) {
 }
 
 // LinkedFolders implements Linked.
-func (o *overlay) LinkedFolders() []string {
+func (o *overlay) LinkedFolders() map[string]string {
 	if linked, ok := o.Tree.(Linked); ok {
 		return linked.LinkedFolders()
 	}

@@ -20,7 +20,9 @@ type revision struct {
 	name       string // for messages
 	tree       string // git's name of the tree, or of the commit that has it
 	files      []File
-	linked     []string
+	linked     map[string]string
+
+	submodules []File
 
 	mu     sync.Mutex // of the process, which answers one question after the other
 	cmd    *exec.Cmd
@@ -115,6 +117,9 @@ func (t *revision) list(out []byte) (linked []File, err error) {
 		if !found || len(fields) != 3 {
 			return nil, fmt.Errorf("git ls-tree printed %q, which is not understood", entry)
 		}
+		if fields[1] == "commit" {
+			t.submodules = append(t.submodules, File{Path: path, Hash: fields[2], Target: path})
+		}
 		if fields[1] != "blob" {
 			continue
 		}
@@ -161,7 +166,7 @@ func (t *revision) start(ctx context.Context) error {
 }
 
 // LinkedFolders implements Linked.
-func (t *revision) LinkedFolders() []string { return t.linked }
+func (t *revision) LinkedFolders() map[string]string { return t.linked }
 
 func (t *revision) Name() string  { return t.name }
 func (t *revision) Files() []File { return t.files }

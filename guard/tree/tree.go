@@ -1,8 +1,8 @@
 // Package tree lists and reads the files of a folder or of a git revision, in the order in which Argo CD walks them.
 //
 // A revision is read through the git program, which knows every form that a repository may have. Links are followed where their target
-// is a file of the tree; one that leads nowhere is left out, and one that leads out of the tree is listed as such, for Argo CD refuses to
-// render an application with it. Submodules are not entered.
+// is a file of the tree (Resolve does so for the folders that Applications name); one that leads nowhere is left out, and one that leads out of the tree is listed as such, for Argo CD refuses to
+// render an application with it. Submodules are not entered, and listed by Submodules.
 package tree
 
 import (
@@ -97,11 +97,12 @@ func Clean(p string) string {
 }
 
 // links resolves the links of a tree: targets has the target of each, as it is written. It returns the files without those that lead nowhere,
-// and those that lead to folders.
-func links(files []File, targets map[string]string) (kept []File, folders []string) {
+// and what those lead to that lead to folders.
+func links(files []File, targets map[string]string) (kept []File, folders map[string]string) {
 	if len(targets) == 0 {
 		return files, nil
 	}
+	folders = make(map[string]string)
 	byPath := make(map[string]File, len(files))
 	for _, f := range files {
 		byPath[f.Path] = f
@@ -112,7 +113,7 @@ func links(files []File, targets map[string]string) (kept []File, folders []stri
 			var ok bool
 			if f, ok = follow(f, byPath, targets); !ok {
 				if len(Under(files, f.Target)) > 0 {
-					folders = append(folders, path)
+					folders[path] = f.Target
 				}
 				continue
 			}
@@ -120,12 +121,6 @@ func links(files []File, targets map[string]string) (kept []File, folders []stri
 		kept = append(kept, f)
 	}
 	return kept, folders
-}
-
-// Linked is a tree that may have links to folders. They are in none of the lists, and nobody follows them.
-type Linked interface {
-	// LinkedFolders are the paths of those links, in the order of Compare.
-	LinkedFolders() []string
 }
 
 // maxLinks is how many links may lead to each other, as in Linux.

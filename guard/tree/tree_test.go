@@ -126,3 +126,27 @@ func TestARevisionThatIsNotThereIsNamed(t *testing.T) {
 		t.Error("a folder that is not there is opened")
 	}
 }
+
+func TestLinksToFoldersAreFollowedInThePathsBelowThem(t *testing.T) {
+	dir := repository(t, map[string]string{"env/v1/yml/a.yaml": "1", "env/v2/yml/b.yaml": "2", "env/current": "-> v1", "top": "-> env/current", "env/out": "-> ../../x", "round/a": "-> ../round/b/c", "round/b/c": "-> ../a"})
+	folder, err := tree.Folder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revision, err := tree.Revision(t.Context(), dir, "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range []tree.Tree{folder, revision} {
+		for path, want := range map[string]string{
+			"env/current/yml": "env/v1/yml", "./top/yml/": "env/v1/yml", "env/v2/yml": "env/v2/yml", "env/current": "env/current", "": "", ".": ".", "env/out/a": "env/out/a", "round/a/x": "round/a/x",
+		} {
+			if got := tree.Resolve(of, path); got != want {
+				t.Errorf("%s: %q leads to %q, want %q", of.Name(), path, got, want)
+			}
+		}
+		if err := of.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

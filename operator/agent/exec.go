@@ -128,6 +128,9 @@ func (e *Exec) timeout() time.Duration {
 // run runs the program until it ends or the context does.
 func (e *Exec) run(ctx context.Context, path, dir string, args []string) (*outputs, error) {
 	cmd := exec.CommandContext(ctx, path, args...)
+	if filepath.Base(path) == "holdfast" {
+		cmd.Args[0] = "telegraf" // the name by which it checks as Telegraf does
+	}
 	cmd.Dir, cmd.Env = dir, e.environment(dir)
 	var out outputs
 	cmd.Stdout, cmd.Stderr = &out.stdout, &out.stderr

@@ -121,7 +121,12 @@ func (v *evaluator) observe(key Key, raw Raw) {
 		Sidecar: raw.Sidecar, Source: raw.Source, Since: v.r.o.Now()}
 	if v.checker(c) == nil {
 		e.accept(c, true)
-		v.judge(e, Verdict{Valid: true, Reason: ReasonAccepted, Warning: warning(tables), CheckedBy: CheckedBySyntax})
+		verdict := Verdict{Valid: true, Reason: ReasonAccepted, Warning: warning(tables), CheckedBy: CheckedBySyntax}
+		if len(v.r.o.Checkers) > 0 { // where agents are asked, one that cannot be is no silent yes
+			verdict.Reason = ReasonNotChecked
+			verdict.Message = fmt.Sprintf("checked: syntax only: the operator has no checker of the agent %s", agentOf(c, v.r.o.DefaultAgent))
+		}
+		v.judge(e, verdict)
 		return
 	}
 	e.text = c

@@ -19,7 +19,8 @@ import (
 
 // Options are a registry's. The zero value of each has a meaning.
 type Options struct {
-	// Checkers ask the agents themselves. For an agent without one the built-in check is the last word.
+	// Checkers ask the agents themselves. Without any the built-in check is the last word; where there are some, classes
+	// of an agent without one are in use as not checked.
 	Checkers map[v1alpha1.Agent]agent.Checker
 	// DefaultAgent is that of sidecars whose class names none; telegraf without it.
 	DefaultAgent v1alpha1.Agent

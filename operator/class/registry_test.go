@@ -252,8 +252,11 @@ func TestAClassOfTheOtherAgentIsNotAskedOfThisOne(t *testing.T) {
 		cluster("c"): {Text: []byte("[journal]\n"), Sidecar: v1alpha1.SidecarSpec{Agent: v1alpha1.AgentTelegraf}},
 	}
 	<-r.Synced()
-	if a, b, c := reason(r, cluster("a")), reason(r, cluster("b")), reason(r, cluster("c")); a != class.ReasonAccepted || b != class.ReasonAccepted || c != class.ReasonSyntaxError {
+	if a, b, c := reason(r, cluster("a")), reason(r, cluster("b")), reason(r, cluster("c")); a != class.ReasonNotChecked || b != class.ReasonNotChecked || c != class.ReasonSyntaxError {
 		t.Errorf("the verdicts are %s, %s and %s", a, b, c)
+	}
+	if v, _ := r.Verdict(cluster("a")); !v.Valid || !strings.Contains(v.Message, "no checker of the agent holdfast") {
+		t.Errorf("the verdict is %+v", v)
 	}
 }
 

@@ -83,7 +83,7 @@ func (f *runFlags) add(fs *pflag.FlagSet, getenv func(string) string) {
 	fs.StringSliceVar(&o.DeliveryNamespaces, "delivery-namespaces", nil, "only `namespaces` that classes are delivered to and pods get sidecars in (default: all)")
 	fs.StringSliceVar(&f.deliverAlso, "deliver-also", nil, "`NAMESPACE/CLASS` that is delivered to pods which mount it without being injected, such as the chart's DaemonSet")
 	fs.StringVar(&f.checker, "checker", "", "what checks classes: unix:`PATH` of a checker, or the path of a telegraf; the built-in check alone without it")
-	fs.StringVar(&f.holdfastChecker, "holdfast-checker", "", "what checks classes whose agent is holdfast: unix:`PATH` of a checker, or the path of a holdfast called telegraf")
+	fs.StringVar(&f.holdfastChecker, "holdfast-checker", "", "what checks classes whose agent is holdfast: unix:`PATH` of a checker, or the path of a holdfast")
 	fs.StringVar(&f.invalid, "on-invalid", "admit", "what to do with pods whose sidecar cannot be made: `admit or deny`")
 	fs.StringVar(&o.CertDir, "cert-dir", "", "`folder` with tls.crt and tls.key; without it the operator makes its own")
 	fs.StringSliceVar(&o.WebhookNames, "webhook-name", []string{"holdfast-operator"}, "`name` of the webhook configuration; repeatable")

@@ -663,3 +663,32 @@ func TestGrantedClassAloneReachesANamespaceOutOfScope(t *testing.T) {
 		}
 	})
 }
+
+// Was: an edit that came between reading and writing was told of twice, or said to be followed although nothing was written.
+func TestAnEditIsToldOfOnceItsPodWasWritten(t *testing.T) {
+	p := pod("a", "p")
+	p.Annotations = map[string]string{"telegraf.influxdata.com/port": "no number", sidecar.SourceAnnotation: "before"}
+	c := newCluster(p)
+	c.Builder = &sidecar.Builder{Native: func() bool { return true }}
+	follow := func() []string {
+		t.Helper()
+		if _, err := deliver.FollowAnnotations(c.Controller, t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(p)}); err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		for len(c.events.Events) > 0 {
+			told = append(told, <-c.events.Events)
+		}
+		return told
+	}
+	c.fail = func(string) error {
+		return apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, "p", errors.New("it was edited"))
+	}
+	if told := follow(); len(told) > 0 {
+		t.Errorf("nothing was written, and it is told %q", told)
+	}
+	c.fail = nil
+	if told := follow(); len(told) != 1 || !strings.Contains(told[0], "AnnotationsNotFollowed") {
+		t.Errorf("it was written, and is told %q", told)
+	}
+}

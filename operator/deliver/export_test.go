@@ -34,6 +34,9 @@ func Strip(o client.Object) client.Object {
 // Notice is what setupNotices runs for a refused pod.
 var Notice = (*Controller).notice
 
+// FollowAnnotations is what setupFollow runs for an edited pod.
+var FollowAnnotations = (*Controller).follow
+
 // Follow has the labels of a namespace's pods follow what it has, as the controller of labels does: pod by pod.
 func (c *Controller) Follow(ctx context.Context, namespace string) error {
 	object, err := c.object(ctx, namespace)

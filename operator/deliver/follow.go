@@ -62,8 +62,9 @@ func (c *Controller) follow(ctx context.Context, req reconcile.Request) (reconci
 	}
 	pod := podMeta()
 	pod.ObjectMeta = metav1.ObjectMeta{Namespace: whole.GetNamespace(), Name: whole.GetName(), UID: whole.GetUID(), OwnerReferences: whole.GetOwnerReferences()}
-	// The version makes an edit that came meanwhile win: it is looked at again.
-	if err := c.patchPod(ctx, pod, map[string]any{"annotations": fresh.Annotations, "resourceVersion": whole.GetResourceVersion()}); err != nil {
+	// The version makes an edit that came meanwhile win: it is looked at again, and told then.
+	written, err := c.patchPod(ctx, pod, map[string]any{"annotations": fresh.Annotations, "resourceVersion": whole.GetResourceVersion()})
+	if err != nil || !written {
 		return reconcile.Result{}, err
 	}
 	if fresh.Problem != "" {

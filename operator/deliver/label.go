@@ -102,7 +102,8 @@ func (c *Controller) label(ctx context.Context, req reconcile.Request) (reconcil
 	if len(labels) == 0 {
 		return reconcile.Result{}, nil
 	}
-	return reconcile.Result{}, c.patchPod(ctx, pod, map[string]any{"labels": labels})
+	_, err = c.patchPod(ctx, pod, map[string]any{"labels": labels})
+	return reconcile.Result{}, err
 }
 
 // object returns the metadata of what was delivered to a namespace as the cache has it, which is not to be changed; nil when there is none
@@ -123,22 +124,22 @@ func (c *Controller) object(ctx context.Context, namespace string) (*metav1.Part
 }
 
 // patchPod changes a pod's metadata through its status, so that the right to change the pod itself is not needed. A pod that is gone,
-// or another of its name, is left alone.
-func (c *Controller) patchPod(ctx context.Context, pod *metav1.PartialObjectMetadata, metadata map[string]any) error {
+// or another of its name or, with a version, of another version, is left alone: then it was not written.
+func (c *Controller) patchPod(ctx context.Context, pod *metav1.PartialObjectMetadata, metadata map[string]any) (written bool, err error) {
 	metadata["uid"] = pod.UID
 	patch, err := json.Marshal(map[string]any{"metadata": metadata})
 	if err != nil {
-		return err
+		return false, err
 	}
 	err = c.Client.SubResource("status").Patch(ctx, pod.DeepCopy(), client.RawPatch(types.MergePatchType, patch))
 	switch {
 	case err == nil:
 		c.metrics.writes.WithLabelValues("pod").Inc()
-		return nil
+		return true, nil
 	case gone(err):
-		return nil
+		return false, nil
 	}
-	return fmt.Errorf("writing on pod %s: %w", pod.Name, err)
+	return false, fmt.Errorf("writing on pod %s: %w", pod.Name, err)
 }
 
 // report counts the pods of each class, and those whose labels say that they were delivered the text in use.

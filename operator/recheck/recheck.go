@@ -1,9 +1,9 @@
 // Package recheck finds pods that ask for a sidecar and have none, although they would get one if they were created now: the operator
 // was away when they were, or their class came later.
 //
-// It looks at the whole cluster now and then, page by page, and keeps nothing. What it finds it counts and tells; it makes such pods be
+// It looks at the whole cluster now and then, page by page, and keeps little. What it finds it counts and tells; it makes such pods be
 // created anew only when told to, only where something creates them anew, and only through the eviction API, so that disruption
-// budgets hold.
+// budgets hold. Where pods come back without a sidecar, it stops: the operator may reach an API server that does not reach the webhook.
 package recheck
 
 import (
@@ -62,11 +62,16 @@ type Rechecker struct {
 	// MaxEvictions bounds the evictions of one look, PageSize the pods that are held in memory at once.
 	MaxEvictions int
 	PageSize     int64
+	// Cache has the pods with a sidecar.
+	Cache client.Reader
+	Now   func() time.Time
 
 	once    sync.Once
 	trigger chan struct{}
 	bare    *prometheus.GaugeVec
 	evicted *prometheus.CounterVec
+	futile  prometheus.Gauge
+	history history
 }
 
 // Register adds the metrics.
@@ -79,7 +84,11 @@ func (r *Rechecker) Register(registerer prometheus.Registerer) {
 		Name: "holdfast_operator_evictions_total",
 		Help: "Evictions of pods without their sidecar, by result: evicted, held (by a disruption budget), failed.",
 	}, []string{"result"})
-	registerer.MustRegister(r.bare, r.evicted)
+	r.futile = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "holdfast_operator_evictions_stopped",
+		Help: "Pods without their sidecar that are not evicted, because pods that replaced evicted ones had none either.",
+	})
+	registerer.MustRegister(r.bare, r.evicted, r.futile)
 }
 
 func (r *Rechecker) triggers() chan struct{} {
@@ -128,7 +137,7 @@ func (r *Rechecker) Look(ctx context.Context) error {
 		return err
 	}
 	bare := map[string]int{}
-	evictions := 0
+	var toEvict []*metav1.PartialObjectMetadata
 	page := &metav1.PartialObjectMetadataList{}
 	page.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
 	options := []client.ListOption{client.Limit(r.PageSize), client.MatchingLabelsSelector{Selector: without}}
@@ -149,13 +158,19 @@ func (r *Rechecker) Look(ctx context.Context) error {
 				continue
 			}
 			bare[pod.Namespace]++
-			if err := r.act(ctx, pod, &evictions); err != nil {
-				return err
+			if r.Mode != Evict || metav1.GetControllerOf(pod) == nil {
+				deliver.Tell(r.Recorder, pod, "SidecarMissing", missing)
+				continue
 			}
+			toEvict = append(toEvict, &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID,
+				CreationTimestamp: pod.CreationTimestamp, OwnerReferences: pod.OwnerReferences}})
 		}
 		if page.Continue == "" {
 			break
 		}
+	}
+	if err := r.evictSome(ctx, groups(toEvict)); err != nil {
+		return err
 	}
 	r.bare.Reset()
 	for namespace, n := range bare {
@@ -203,32 +218,76 @@ func (r *Rechecker) wouldGet(ctx context.Context, pod *metav1.PartialObjectMetad
 	return slices.ContainsFunc(in.Outcomes, func(o sidecar.Outcome) bool { return o.Reason == sidecar.Injected }), nil
 }
 
-// act tells of a pod, and evicts it if that is wanted and something will make another.
-func (r *Rechecker) act(ctx context.Context, pod *metav1.PartialObjectMetadata, evictions *int) error {
-	note := "this pod asks for a sidecar and was created without one; it gets one when it is created anew"
-	if r.Mode != Evict || metav1.GetControllerOf(pod) == nil || *evictions >= r.MaxEvictions {
-		deliver.Tell(r.Recorder, pod, "SidecarMissing", note)
-		return nil
+// missing is what is said of a pod.
+const missing = "this pod asks for a sidecar and was created without one; it gets one when it is created anew"
+
+// evictSome evicts pods of each owner as far as earlier evictions had an effect, and tells of the others.
+func (r *Rechecker) evictSome(ctx context.Context, all []*group) error {
+	now := r.Now()
+	r.history.observe(all, now)
+	if !r.history.bareAt.IsZero() {
+		ok, err := proven(ctx, r.Cache, r.history.bareAt)
+		if err != nil {
+			return err
+		}
+		if ok {
+			r.history.bareAt = time.Time{}
+		}
 	}
-	err := r.Client.SubResource("eviction").Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}, &policyv1.Eviction{
+	evictions, stopped := 0, 0
+	for _, g := range all {
+		allowed, why := r.history.allowed(g, now, r.Interval)
+		if allowed == 0 && r.history.futile(g) {
+			stopped += len(g.pods)
+		}
+		for _, pod := range g.pods {
+			if allowed == 0 || evictions >= r.MaxEvictions {
+				note := missing
+				if allowed == 0 {
+					note += "; " + why
+				}
+				deliver.Tell(r.Recorder, pod, "SidecarMissing", note)
+				continue
+			}
+			evicted, err := r.evict(ctx, pod)
+			if err != nil {
+				return err
+			}
+			if evicted {
+				r.history.evicted(g, now)
+				evictions++
+				allowed--
+			}
+		}
+	}
+	r.futile.Set(float64(stopped))
+	if stopped > 0 {
+		r.Logger.Warn("pods without their sidecar are not evicted, because pods that replaced evicted ones had none either: does the API server reach the webhook?", "pods", stopped)
+	}
+	return nil
+}
+
+// evict asks for the eviction of a pod, and says what came of it.
+func (r *Rechecker) evict(ctx context.Context, pod *metav1.PartialObjectMetadata) (evicted bool, err error) {
+	err = r.Client.SubResource("eviction").Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
 		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}},
 	})
 	switch {
 	case err == nil:
-		*evictions++
 		r.evicted.WithLabelValues("evicted").Inc()
 		deliver.Tell(r.Recorder, pod, "EvictedForSidecar", "this pod was created without the sidecar that it asks for, and is evicted to be created anew")
+		return true, nil
 	case apierrors.IsTooManyRequests(err):
 		r.evicted.WithLabelValues("held").Inc()
-		deliver.Tell(r.Recorder, pod, "SidecarMissing", note+"; a disruption budget does not allow its eviction now")
+		deliver.Tell(r.Recorder, pod, "SidecarMissing", missing+"; a disruption budget does not allow its eviction now")
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
 	default:
 		r.evicted.WithLabelValues("failed").Inc()
 		if errors.Is(err, ctx.Err()) {
-			return err
+			return false, err
 		}
 		r.Logger.Error("evicting a pod that lacks its sidecar", "namespace", pod.Namespace, "pod", pod.Name, "error", err)
 	}
-	return nil
+	return false, nil
 }

@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -37,11 +38,17 @@ type cluster struct {
 	evict   func(pod string) error
 	evicted []string
 	pages   []int
+	now     time.Time
 }
+
+const interval = 5 * time.Minute
+
+// start is when tests begin.
+var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func newCluster(t *testing.T, objects ...client.Object) *cluster {
 	t.Helper()
-	c := &cluster{metrics: prometheus.NewRegistry(), events: record.NewFakeRecorder(1000)}
+	c := &cluster{metrics: prometheus.NewRegistry(), events: record.NewFakeRecorder(1000), now: start}
 	c.Client = fake.NewClientBuilder().WithObjects(objects...).WithInterceptorFuncs(interceptor.Funcs{
 		List: c.list,
 		SubResourceCreate: func(_ context.Context, _ client.Client, sub string, o client.Object, of client.Object, _ ...client.SubResourceCreateOption) error {
@@ -59,7 +66,7 @@ func newCluster(t *testing.T, objects ...client.Object) *cluster {
 		},
 	}).Build()
 	c.Rechecker = &recheck.Rechecker{Live: c.Client, Client: c.Client, Recorder: c.events, Logger: slog.New(slog.DiscardHandler), Mode: recheck.Report,
-		Scope: within{"a": true}, MaxEvictions: 10, PageSize: 3,
+		Scope: within{"a": true}, Cache: c.Client, Now: func() time.Time { return c.now }, Interval: interval, MaxEvictions: 10, PageSize: 3,
 		Builder: &sidecar.Builder{Defaults: sidecar.Defaults{Class: "default", Sidecar: v1alpha1.SidecarSpec{Image: "telegraf"}}, Native: func() bool { return true },
 			Classes: func(namespace, name string) (*class.Class, error) {
 				if name == "default" {
@@ -95,7 +102,7 @@ func (l looked) Namespaces(context.Context) (map[string]bool, error) {
 func (c *cluster) list(ctx context.Context, under client.WithWatch, into client.ObjectList, opts ...client.ListOption) error {
 	o := (&client.ListOptions{}).ApplyOptions(opts)
 	pods, ok := into.(*metav1.PartialObjectMetadataList)
-	if !ok || pods.Kind != "PodList" {
+	if !ok || pods.Kind != "PodList" || o.Limit == 0 { // a cache has no pages
 		return under.List(ctx, into, opts...)
 	}
 	all := pods.DeepCopy()
@@ -123,6 +130,11 @@ func pod(namespace, name string, changes ...func(*corev1.Pod)) *corev1.Pod {
 	return p
 }
 
+// of has another owner.
+func of(owner string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.OwnerReferences[0].UID = types.UID(owner) }
+}
+
 func bare(p *corev1.Pod) { p.OwnerReferences = nil }
 
 // figures are those of a metric by the value of its label.
@@ -141,6 +153,21 @@ func (c *cluster) figures(t *testing.T, name string) map[string]float64 {
 		}
 	}
 	return all
+}
+
+// gauge is a figure without labels.
+func (c *cluster) gauge(t *testing.T, name string) (value float64) {
+	t.Helper()
+	families, err := c.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			value = f.Metric[0].GetGauge().GetValue()
+		}
+	}
+	return value
 }
 
 func (c *cluster) told() (all []string) {
@@ -213,7 +240,7 @@ func TestTheClusterIsReadPageByPage(t *testing.T) {
 func TestEvictionsAreBounded(t *testing.T) {
 	c := newCluster(t, pod("a", "p0", bare))
 	for i := range 5 {
-		if err := c.Create(t.Context(), pod("a", fmt.Sprint("p", i+1))); err != nil {
+		if err := c.Create(t.Context(), pod("a", fmt.Sprint("p", i+1), of(fmt.Sprint("rs", i)))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -229,7 +256,7 @@ func TestEvictionsAreBounded(t *testing.T) {
 
 func TestABudgetHoldsAnEvictionAndNoOther(t *testing.T) {
 	c := newCluster(t, pod("a", "p1"), pod("a", "p2"), pod("a", "p3"), pod("a", "p4"))
-	c.Mode, c.MaxEvictions = recheck.Evict, 1
+	c.Mode = recheck.Evict
 	pods := schema.GroupResource{Resource: "pods"}
 	c.evict = func(pod string) error {
 		return map[string]error{"p1": apierrors.NewTooManyRequests("a disruption budget", 10), "p2": apierrors.NewNotFound(pods, "p2"), "p3": apierrors.NewInternalError(errors.New("no"))}[pod]

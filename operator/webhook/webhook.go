@@ -6,6 +6,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -66,11 +68,23 @@ func (h *Handler) Handle(_ context.Context, req admission.Request) (resp admissi
 	if req.Operation != admissionv1.Create || req.SubResource != "" || req.Resource.Resource != "pods" || h.scope.Exempts(req.Namespace) {
 		return admission.Allowed("")
 	}
+	if mirrors(req) {
+		return admission.Allowed("").WithWarnings("holdfast-operator leaves a static pod as it is: a kubelet runs it from its own file, and what is added to it here would not run")
+	}
 	in, err := h.builder.Inject(req.Object.Raw, req.Namespace)
 	if err != nil {
 		return h.leave(req, err)
 	}
 	return h.answer(req, in)
+}
+
+// mirrors says whether a pod only shows one that a kubelet runs from a file. Telling takes reading the whole object, so the key is sought first.
+func mirrors(req admission.Request) bool {
+	if !bytes.Contains(req.Object.Raw, []byte(corev1.MirrorPodAnnotationKey)) {
+		return false
+	}
+	var o metav1.PartialObjectMetadata
+	return json.Unmarshal(req.Object.Raw, &o) == nil && o.Annotations[corev1.MirrorPodAnnotationKey] != ""
 }
 
 // leave admits a pod unchanged because deciding about it failed. Whether it is a pod at all is the API server's to say.

@@ -193,3 +193,18 @@ func TestOtherRequestsAreNotHeeded(t *testing.T) {
 		}
 	}
 }
+
+// Was: the mirror showed a sidecar that no kubelet runs, and counted as injected.
+func TestMirrorOfAStaticPodIsLeftAlone(t *testing.T) {
+	s := newSetup(nil)
+	resp := s.Handle(t.Context(), request(map[string]string{port: "8080", "kubernetes.io/config.mirror": "x"}))
+	if !resp.Allowed || resp.Patch != nil || len(resp.Warnings) != 1 || !strings.Contains(resp.Warnings[0], "static pod") {
+		t.Errorf("the answer is %+v", resp)
+	}
+	if got := s.counted(t); len(got) > 0 {
+		t.Errorf("it is counted: %v", got)
+	}
+	if resp := s.Handle(t.Context(), request(map[string]string{port: "8080", "note": "kubernetes.io/config.mirror"})); resp.Patch == nil {
+		t.Error("a pod whose annotation only names the key has no sidecar")
+	}
+}

@@ -131,3 +131,40 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- toJson $all }}
 {{- end }}
+
+{{/* The names of the webhook configurations, as JSON. The second is for Istio, and has to sort after "istio". */}}
+{{- define "holdfast-operator.webhooks" -}}
+{{- $name := include "holdfast-operator.fullname" . }}
+{{- $all := list $name }}
+{{- if .Values.istio.enabled }}
+{{- $all = append $all (printf "mesh.%s" $name) }}
+{{- end }}
+{{- toJson $all }}
+{{- end }}
+
+{{/* The condition in CEL that a pod has an annotation of ours. */}}
+{{- define "holdfast-operator.annotated" -}}
+has(object.metadata.annotations) && object.metadata.annotations.exists(k,
+k.startsWith('telegraf.influxdata.com/') || k.startsWith('holdfast.dev/') || k.contains('.holdfast.dev/'))
+{{- end }}
+
+{{/* A container that asks the sidecars' own agent whether a class is right. It has no token, and what it is asked about stays in memory. */}}
+{{- define "holdfast-operator.checker" }}
+        - name: {{ .name }}
+          image: {{ .image }}
+          imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+          command: [/checker/holdfast-operator]
+          args: [checker, --socket, /checker/{{ .socket }}, --agent, {{ .agent }}]
+          env:
+            - name: HOME
+              value: /tmp
+          securityContext:
+            {{- toYaml .root.Values.securityContext | nindent 12 }}
+          resources:
+            {{- toYaml .root.Values.checker.resources | nindent 12 }}
+          volumeMounts:
+            - name: checker
+              mountPath: /checker
+            - name: tmp
+              mountPath: /tmp
+{{- end }}
