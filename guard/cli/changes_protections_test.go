@@ -63,10 +63,12 @@ func init() {
 	)
 
 	late := annotated(statefulSet("etcd"), pruneFalse)
+	manual := func(app string) string { return strings.Replace(app, "prune: true", "prune: false", 1) }
 	excluding := app01(appPath, ", directory: {exclude: etcd.yaml}")
 	set := texts{appFile: listed("{app: app01}, {app: app02}", ""), "env/cluster01/app02/yml/b.yaml": configMap("b")}
 	changes("HG104",
-		changed{"protection comes with the exclusion", nil, texts{appFile: excluding, etcdFile: late}, "apps/StatefulSet influx/etcd gets protection from being pruned in the change that deletes it"},
+		changed{"protection comes with the exclusion", nil, texts{appFile: excluding, etcdFile: late}, "apps/StatefulSet influx/etcd gets protection from being pruned in the change with which it leaves"},
+		changed{"protection comes with what is left behind, for pruning is off", texts{appFile: manual(app01(appPath, ""))}, texts{appFile: manual(excluding), etcdFile: late}, "which is too late"},
 		changed{"protection comes with a move out of the folder", nil, texts{etcdFile: "", "old/etcd.yaml": late}, "which is too late"},
 		changed{"protection comes where another Application has one of its name", texts{"env/cluster02/app01/yml/etcd.yaml": statefulSet("etcd")},
 			texts{etcdFile: "", "env/cluster02/app01/yml/etcd.yaml": late}, ""},

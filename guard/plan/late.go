@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-telemetry/holdfast/guard/object"
 )
 
-// late judges protections that come with the deletion that they are against: only what is live before it counts.
+// late judges protections that come with the deletion that they are against, or when an object is left behind: only what is live before it counts.
 func (j *judge) late() {
 	var protected map[object.Key][]inventory.Origin // made when the first asks
 	for n := range j.plan.Changes {
@@ -16,7 +16,7 @@ func (j *judge) late() {
 		for m := range c.Effects {
 			e := &c.Effects[m]
 			was := j.base.at(e)
-			if !e.counts() || was == nil {
+			if !e.counts() && e.Waits == "" || was == nil {
 				continue
 			}
 			if protected == nil {
@@ -25,7 +25,7 @@ func (j *judge) late() {
 			for _, is := range protected[was.Key] {
 				if gained := gained(was, is.Object); gained != "" && (is.Path == e.Path || j.base.File(is.Path) == nil) {
 					at := finding.Place{Path: is.Path, Line: is.Object.Line}
-					j.add("HG104", at, e.Key, c.Application.Name, "%s gets %s in the change that deletes it, which is too late: it has to be live before", e.Key, gained)
+					j.add("HG104", at, e.Key, c.Application.Name, "%s gets %s in the change with which it leaves, which is too late: it has to be live before", e.Key, gained)
 					break
 				}
 			}
