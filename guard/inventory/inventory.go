@@ -268,14 +268,7 @@ func (i *Inventory) readFile(f tree.File) (File, error) {
 
 // rendered says whether a file is in a folder that Helm or Kustomize render.
 func (i *Inventory) rendered(file string) bool {
-	for folder := path.Dir(file); ; folder = path.Dir(folder) {
-		if i.tools[tree.Clean(folder)] {
-			return true
-		}
-		if folder == "." || folder == "/" {
-			return false
-		}
-	}
+	return below(i.tools, file)
 }
 
 // scopes learns the scopes of kinds from the CustomResourceDefinitions of the tree.

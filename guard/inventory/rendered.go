@@ -280,8 +280,8 @@ func (i *Inventory) unread() error {
 	found := make(map[string]bool)
 	for n := range i.Files {
 		f := &i.Files[n]
-		folder := i.outermost(f.Path)
-		if folder == nil || found[*folder] || i.used[f.Path] || below(read, f.Path) {
+		folder, ok := i.outermost(f.Path)
+		if !ok || found[folder] || i.used[f.Path] || below(read, f.Path) {
 			continue
 		}
 		has, err := i.controlsIn(f)
@@ -289,8 +289,8 @@ func (i *Inventory) unread() error {
 			return err
 		}
 		if has {
-			found[*folder] = true
-			tool := argo.ToolOf(&argo.Source{Path: *folder}, i.tree.Files())
+			found[folder] = true
+			tool := argo.ToolOf(&argo.Source{Path: folder}, i.tree.Files())
 			why := fmt.Sprintf("%s defines resources of Argo CD in a folder of %s that no Application of the tree reads: what they make is not known", f.Path, tool)
 			i.Unread = append(i.Unread, Unread{f.Path, tool, why})
 		}
@@ -312,25 +312,21 @@ func (i *Inventory) controlsIn(f *File) (bool, error) {
 }
 
 // outermost returns the highest folder over a file that Helm or Kustomize render.
-func (i *Inventory) outermost(file string) (highest *string) {
-	for folder := path.Dir(file); ; folder = path.Dir(folder) {
-		if clean := tree.Clean(folder); i.tools[clean] {
-			highest = &clean
-		}
-		if folder == "." || folder == "/" {
-			return highest
+func (i *Inventory) outermost(file string) (highest string, ok bool) {
+	for folder := range tree.Above(file) {
+		if i.tools[folder] {
+			highest, ok = folder, true
 		}
 	}
+	return highest, ok
 }
 
 // below says whether a file is in one of the folders, or below it.
 func below(folders map[string]bool, file string) bool {
-	for folder := path.Dir(file); ; folder = path.Dir(folder) {
-		if folders[tree.Clean(folder)] {
+	for folder := range tree.Above(file) {
+		if folders[folder] {
 			return true
 		}
-		if folder == "." || folder == "/" {
-			return false
-		}
 	}
+	return false
 }

@@ -10,6 +10,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"path"
 	"slices"
 	"strings"
@@ -95,6 +96,18 @@ func Find(files []File, path string) (File, bool) {
 func Clean(p string) string {
 	p = path.Clean("/" + p)[1:]
 	return p
+}
+
+// Above yields the folders that a file of a tree is in, the innermost first, the tree itself ("") last.
+func Above(file string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for file != "" {
+			file = file[:max(strings.LastIndexByte(file, '/'), 0)]
+			if !yield(file) {
+				return
+			}
+		}
+	}
 }
 
 // links resolves the links of a tree: targets has the target of each, as it is written. It returns the files without those that lead nowhere,

@@ -150,3 +150,11 @@ func TestLinksToFoldersAreFollowedInThePathsBelowThem(t *testing.T) {
 		}
 	}
 }
+
+func TestTheFoldersAboveAFileEndWithTheTree(t *testing.T) {
+	for file, want := range map[string][]string{"a/b/c.yaml": {"a/b", "a", ""}, "c.yaml": {""}, "": nil} {
+		if got := slices.Collect(tree.Above(file)); !slices.Equal(got, want) {
+			t.Errorf("above %q are %q, want %q", file, got, want)
+		}
+	}
+}
