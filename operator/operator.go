@@ -29,6 +29,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
@@ -216,6 +217,9 @@ func (op *Operator) addDelivery(ctx context.Context) error {
 		Object: op.o.Sidecar.ClassesObject, Namespaces: op.o.DeliveryNamespaces,
 		Checker: checkers(op.o.Checkers)[v1alpha1.AgentTelegraf], Owner: owner, Classes: classes, Scope: op.scope, Recorder: op.recorder, Logger: op.o.Logger,
 		Grace: deliver.DefaultGrace, Now: time.Now}
+	if err := op.manager.Add(manager.RunnableFunc(classes.forgetUnused)); err != nil {
+		return err
+	}
 	return c.Setup(op.manager, op.changes.out, ctrlmetrics.Registry)
 }
 

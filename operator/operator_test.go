@@ -1,9 +1,13 @@
 package operator
 
 import (
+	"context"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/version"
@@ -73,6 +77,62 @@ func TestFiguresOfNamespacesAreSummedUp(t *testing.T) {
 	if sums[key] != (class.Usage{}) || len(d.namespaces) > 0 {
 		t.Errorf("the sum is %+v", sums[key])
 	}
+}
+
+// folder is a source of classes that says what it is told to.
+type folder struct{ classes chan map[class.Key]class.Raw }
+
+func (f folder) Kinds() []class.Kind { return []class.Kind{class.KindDirectory} }
+
+func (f folder) Run(ctx context.Context, report func(map[class.Key]class.Raw)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case all := <-f.classes:
+			report(all)
+		}
+	}
+}
+
+func TestAClassThatIsGoneIsForgottenWhenNoPodHasHadItForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := folder{make(chan map[class.Key]class.Raw)}
+		registry := class.NewRegistry(class.Options{Registerer: prometheus.NewRegistry()}, source)
+		d := &delivery{registry: registry, report: func(class.Key, class.Usage) {}, namespaces: map[string]map[class.Key]deliver.Count{}}
+		var running sync.WaitGroup
+		ctx, stop := context.WithCancel(t.Context())
+		defer func() { stop(); running.Wait() }()
+		running.Go(func() { _ = registry.Run(ctx) })
+		running.Go(func() { _ = d.forgetUnused(ctx) })
+		unused, used := class.Key{Kind: class.KindDirectory, Name: "unused"}, class.Key{Kind: class.KindDirectory, Name: "used"}
+		text := class.Raw{Text: []byte("[[outputs.discard]]\n")}
+		source.classes <- map[class.Key]class.Raw{unused: text, used: text}
+		synctest.Wait()
+		source.classes <- map[class.Key]class.Raw{}
+		synctest.Wait()
+		d.Report("a", map[string]deliver.Count{"used": {Pods: 1}})
+		for _, c := range []struct {
+			after time.Duration
+			want  []class.Key
+		}{
+			{deliver.DefaultGrace / 2, []class.Key{unused, used}},
+			{deliver.DefaultGrace, []class.Key{unused, used}},
+			{deliver.DefaultGrace, []class.Key{used}},
+			{3 * deliver.DefaultGrace, []class.Key{used}},
+		} {
+			time.Sleep(c.after)
+			synctest.Wait()
+			if got := registry.Retained(); !slices.Equal(got, c.want) {
+				t.Errorf("after another %s there are %v, want %v", c.after, got, c.want)
+			}
+		}
+		d.Report("a", nil)
+		synctest.Wait()
+		if got := registry.Good(); len(got) > 0 {
+			t.Errorf("when its last pod has gone there is %v", got)
+		}
+	})
 }
 
 func TestCheckersArePlaces(t *testing.T) {

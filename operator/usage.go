@@ -1,7 +1,9 @@
 package operator
 
 import (
+	"context"
 	"sync"
+	"time"
 
 	"github.com/holdfast-telemetry/holdfast/operator/class"
 	"github.com/holdfast-telemetry/holdfast/operator/deliver"
@@ -58,6 +60,44 @@ func (d *delivery) Report(namespace string, counts map[string]deliver.Count) {
 			d.registry.Forget(key)
 		}
 	}
+}
+
+// forgetUnused forgets classes that are gone and that no pod has had for a while, such as those that never had a pod, or whose pods went while
+// no operator looked. It is for the leader, which alone is told who has what.
+func (d *delivery) forgetUnused(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-d.Known():
+	}
+	tick := time.NewTicker(deliver.DefaultGrace)
+	defer tick.Stop()
+	for unused := map[class.Key]bool(nil); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			unused = d.sweep(unused)
+		}
+	}
+}
+
+// sweep forgets those classes without pods that had none at the last sweep either, by when every namespace had been reported. It returns the
+// others.
+func (d *delivery) sweep(before map[class.Key]bool) map[class.Key]bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	unused := map[class.Key]bool{}
+	for _, key := range d.registry.Retained() {
+		switch {
+		case d.sum(key).Pods > 0:
+		case before[key]:
+			d.registry.Forget(key)
+		default:
+			unused[key] = true
+		}
+	}
+	return unused
 }
 
 func (d *delivery) sum(key class.Key) (sum class.Usage) {

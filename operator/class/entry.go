@@ -20,6 +20,8 @@ type Good struct {
 	UID types.UID
 	// Sure is whether every check that there was had passed.
 	Sure bool
+	// Gone is that no source has the class any more: running pods alone have the text.
+	Gone bool
 }
 
 // entry is what the evaluator knows of one class. Only the goroutine of Run has it.

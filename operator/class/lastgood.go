@@ -66,6 +66,7 @@ type kept struct {
 	Sidecar v1alpha1.SidecarSpec `json:"sidecar"`
 	UID     types.UID            `json:"uid,omitempty"`
 	Sure    bool                 `json:"sure"`
+	Gone    bool                 `json:"-"`
 }
 
 // Load reads the texts, for Registry.Load. A Secret that is not there holds none; a value that cannot be read is logged and left out.
@@ -122,7 +123,7 @@ func (s *LastGood) Save(ctx context.Context, good map[Key]Good) error {
 	}
 	s.dropped.Set(float64(len(left)))
 	if len(left) > 0 {
-		s.Logger.Warn("there is no room to keep all last good texts beyond the operator's life", "secret", s.Name, "left_out", len(left), "largest", left[len(left)-1].String())
+		s.Logger.Warn("there is no room to keep all last good texts beyond the operator's life", "secret", s.Name, "left_out", len(left), "last", left[len(left)-1].String())
 	}
 	secret, err := s.Secrets.Get(ctx, s.Name, metav1.GetOptions{})
 	switch {
@@ -141,7 +142,8 @@ func (s *LastGood) Save(ctx context.Context, good map[Key]Good) error {
 	return nil
 }
 
-// encode is the Secret's data, and the keys for which there is no room, by size.
+// encode is the Secret's data, and the keys for which there is no room. Classes that are gone come after those that are there, and the
+// larger ones after the smaller.
 func encode(good map[Key]Good) (map[string][]byte, []Key, error) {
 	values := make(map[Key][]byte, len(good))
 	for key, g := range good {
@@ -152,14 +154,20 @@ func encode(good map[Key]Good) (map[string][]byte, []Key, error) {
 		}
 		values[key] = buf.Bytes()
 	}
-	bySize := slices.SortedFunc(maps.Keys(values), func(a, b Key) int {
-		return cmp.Or(cmp.Compare(len(values[a]), len(values[b])), compareKeys(a, b))
+	rank := func(k Key) int {
+		if good[k].Gone {
+			return 1
+		}
+		return 0
+	}
+	order := slices.SortedFunc(maps.Keys(values), func(a, b Key) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(len(values[a]), len(values[b])), compareKeys(a, b))
 	})
 	data, size := map[string][]byte{}, 0
-	for i, key := range bySize {
+	for i, key := range order {
 		name := encodeKey(key)
 		if size += len(name) + len(values[key]); size > maxLastGood {
-			return data, bySize[i:], nil
+			return data, order[i:], nil
 		}
 		data[name] = values[key]
 	}

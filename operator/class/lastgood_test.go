@@ -82,6 +82,7 @@ func TestLastGoodTextsThatDoNotFitDoNotKeepTheOthersOut(t *testing.T) {
 		_, _ = rand.Read(random)
 		good[folder(fmt.Sprint("large", i))] = class.Good{Text: []byte(hex.EncodeToString(random))}
 		good[folder(fmt.Sprint("small", i))] = class.Good{Text: []byte(output("1"))}
+		good[folder(fmt.Sprint("gone", i))] = class.Good{Text: []byte(hex.EncodeToString(random[:len(random)*9/10])), Gone: true}
 	}
 	if err := s.Save(t.Context(), good); err != nil {
 		t.Fatal(err)
@@ -93,6 +94,9 @@ func TestLastGoodTextsThatDoNotFitDoNotKeepTheOthersOut(t *testing.T) {
 	for i := range 8 {
 		if _, kept := got[folder(fmt.Sprint("small", i))]; !kept {
 			t.Errorf("the text small%d is not kept", i)
+		}
+		if _, kept := got[folder(fmt.Sprint("gone", i))]; kept {
+			t.Errorf("the text of a class that is gone, gone%d, is kept before one that is there", i)
 		}
 	}
 	secret, err := api.Get(t.Context(), "last-good", metav1.GetOptions{})

@@ -195,7 +195,7 @@ func (r *Registry) Good() map[Key]Good {
 	good := map[Key]Good{}
 	for key, h := range r.view.Load().classes {
 		if h.class != nil {
-			good[key] = Good{Text: h.class.Text, Sidecar: h.class.Sidecar, UID: h.uid, Sure: h.sure}
+			good[key] = Good{Text: h.class.Text, Sidecar: h.class.Sidecar, UID: h.uid, Sure: h.sure, Gone: !h.present}
 		}
 	}
 	return good
