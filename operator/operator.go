@@ -7,6 +7,7 @@ package operator
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -239,15 +240,8 @@ const recheckSettle = 5 * time.Second
 func (op *Operator) addProbes(context.Context) error {
 	checks := map[string]func(*http.Request) error{
 		"certificate": func(*http.Request) error { return op.serving.Ready() },
-		"classes": func(*http.Request) error {
-			select {
-			case <-op.registry.Synced():
-				return nil
-			default:
-				return fmt.Errorf("the classes have not been read yet")
-			}
-		},
-		"webhook": op.manager.GetWebhookServer().StartedChecker(),
+		"classes":     known(op.registry),
+		"webhook":     op.manager.GetWebhookServer().StartedChecker(),
 	}
 	for name, check := range checks {
 		if err := op.manager.AddReadyzCheck(name, check); err != nil {
@@ -255,6 +249,18 @@ func (op *Operator) addProbes(context.Context) error {
 		}
 	}
 	return op.manager.AddHealthzCheck("alive", func(*http.Request) error { return nil })
+}
+
+// known is a check that fails until every class has been read and checked: a replica that does not know a class would leave its pods bare.
+func known(registry *class.Registry) func(*http.Request) error {
+	return func(*http.Request) error {
+		select {
+		case <-registry.Synced():
+			return nil
+		default:
+			return errors.New("the classes have not been read and checked yet")
+		}
+	}
 }
 
 func splitAddr(addr string) (host string, port int, err error) {

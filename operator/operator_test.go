@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/version"
 
+	"github.com/holdfast-telemetry/holdfast/operator/agent"
 	"github.com/holdfast-telemetry/holdfast/operator/api/v1alpha1"
 	"github.com/holdfast-telemetry/holdfast/operator/class"
 	"github.com/holdfast-telemetry/holdfast/operator/deliver"
@@ -131,6 +132,47 @@ func TestAClassThatIsGoneIsForgottenWhenNoPodHasHadItForAWhile(t *testing.T) {
 		synctest.Wait()
 		if got := registry.Good(); len(got) > 0 {
 			t.Errorf("when its last pod has gone there is %v", got)
+		}
+	})
+}
+
+// silent is a checker that answers when it is let.
+type silent struct{ let chan struct{} }
+
+func (s silent) Check(ctx context.Context, _ []agent.File) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.let:
+		return nil
+	}
+}
+
+func TestReadinessWaitsForTheClasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, checker := folder{make(chan map[class.Key]class.Raw)}, silent{make(chan struct{})}
+		registry := class.NewRegistry(class.Options{Registerer: prometheus.NewRegistry(), Checkers: map[v1alpha1.Agent]agent.Checker{v1alpha1.AgentTelegraf: checker}}, source)
+		var running sync.WaitGroup
+		ctx, stop := context.WithCancel(t.Context())
+		defer func() { stop(); running.Wait() }()
+		running.Go(func() { _ = registry.Run(ctx) })
+		ready := known(registry)
+		for _, c := range []struct {
+			when string
+			do   func()
+			want bool
+		}{
+			{"before the source has said anything", func() {}, false},
+			{"before the agent has answered", func() {
+				source.classes <- map[class.Key]class.Raw{{Kind: class.KindDirectory, Name: "a"}: {Text: []byte("[[outputs.discard]]\n")}}
+			}, false},
+			{"after it has", func() { close(checker.let) }, true},
+		} {
+			c.do()
+			synctest.Wait()
+			if err := ready(nil); (err == nil) != c.want {
+				t.Errorf("%s: %v", c.when, err)
+			}
 		}
 	})
 }
