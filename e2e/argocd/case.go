@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/holdfast-telemetry/holdfast/guard/object"
 )
@@ -69,8 +70,19 @@ type Case struct {
 	Says []string
 	// Beyond is the rule of the finding by which the plan says that it cannot know what Want has: it then need not name those objects.
 	Beyond string
+	// Relayed is that what happens is done by others than the controller of Applications: by that of sets, of StatefulSets, or by the garbage
+	// collector. They are waited for longer.
+	Relayed bool
 	// Silent are beginnings of conditions that Argo CD must not have shown since the last commit.
 	Silent []string
+}
+
+// restTime is how long nothing may change before a change of the case counts as done.
+func (c *Case) restTime() time.Duration {
+	if c.Relayed {
+		return relayTime
+	}
+	return restTime
 }
 
 // RootFile is the path of the root Application's file. Nobody syncs it: it is applied by hand, once, as one does to begin.

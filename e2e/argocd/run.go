@@ -24,6 +24,8 @@ const (
 	// restTime is how long nothing may change before a change counts as done: waves are two seconds apart, and a sync that self-heal starts
 	// follows within five.
 	restTime = 10 * time.Second
+	// relayTime is restTime of a case in which others than the controller of Applications have to act in turn, at their own times.
+	relayTime = 40 * time.Second
 	// briefly is how long nothing may change where all is known to be synced.
 	briefly = 2 * time.Second
 	// lookTime lies between two looks, and askTime between two refreshes of an Application.
@@ -81,7 +83,7 @@ func (i *Instance) Run(ctx context.Context, c *Case) (*Observation, error) {
 		if _, err := i.watch.annotate(ctx, c.Name+"-"+c.Approve, "argocd.argoproj.io/deletion-approved", now); err != nil {
 			return nil, fmt.Errorf("case %s: approving: %w", c.Name, err)
 		}
-		if changed, err = i.rest(ctx, c, o.Commits[len(o.Commits)-1], restTime, nil); err != nil {
+		if changed, err = i.rest(ctx, c, o.Commits[len(o.Commits)-1], c.restTime(), nil); err != nil {
 			return nil, err
 		}
 	}
@@ -141,7 +143,7 @@ func (i *Instance) change(ctx context.Context, c *Case, o *Observation, tree Fil
 		return time.Time{}, err
 	}
 	o.Commits = append(o.Commits, commit)
-	return i.rest(ctx, c, commit, restTime, nil)
+	return i.rest(ctx, c, commit, c.restTime(), nil)
 }
 
 // unsynced says what is not yet as a commit has it, "" when all is.
