@@ -42,14 +42,7 @@ func TestAnotherRevisionIsARePointing(t *testing.T) {
 		{"of a chart that is elsewhere", base().and(edited("path: "+path01, "chart: db")), base().and(files{appFile: strings.Replace(edited("path: "+path01, "chart: db")[appFile], "main", "1.2", 1)}), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := found(t, c.before, c.head)["HG102"]
-			if c.says == "" {
-				if len(got) > 0 {
-					t.Errorf("findings are %+v", got)
-				}
-			} else if !says(got, finding.Error, c.says) {
-				t.Errorf("no error says %q: %+v", c.says, got)
-			}
+			judged(t, found(t, c.before, c.head)["HG102"], finding.Error, c.says)
 		})
 	}
 	if got, _ := fates(t, base(), base().and(edited("main", "v1.0"))); got["StatefulSet"] != plan.Unknown {

@@ -29,14 +29,30 @@ func says(findings []finding.Finding, severity finding.Severity, text string) bo
 	return false
 }
 
+// judged fails unless one of the severity among the findings of a rule says so; "" is that there are none.
+func judged(t *testing.T, got []finding.Finding, severity finding.Severity, want string) {
+	t.Helper()
+	switch {
+	case want == "" && len(got) > 0:
+		t.Errorf("findings are %+v", got)
+	case want != "" && !says(got, severity, want):
+		t.Errorf("no %s says %q: %+v", severity, want, got)
+	}
+}
+
 // setOf is a set of app01 and others, which may keep what it does not generate any more.
 func setOf(policy string, elements ...string) files {
+	return setWith("applicationsSync: "+policy, elements...)
+}
+
+// setWith is a set with a sync policy of its own.
+func setWith(policy string, elements ...string) files {
 	return files{appFile: fmt.Sprintf(`apiVersion: argoproj.io/v1alpha1
 kind: ApplicationSet
 metadata: {name: apps, namespace: argocd}
 spec:
   generators: [{list: {elements: [%s]}}]
-  syncPolicy: {applicationsSync: %s}
+  syncPolicy: {%s}
   template:
     metadata: {name: '{{app}}-cluster01'}
     spec:
@@ -86,14 +102,7 @@ func TestWhatIsLeftBehindIsAnErrorWhereItHoldsState(t *testing.T) {
 		{"it holds no state", base().and(automated("null")), base().and(automated("null")).and(stateless), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := found(t, c.before, c.head)["HG113"]
-			if c.waits == "" {
-				if len(got) > 0 {
-					t.Errorf("findings are %+v", got)
-				}
-			} else if !says(got, finding.Error, c.waits) {
-				t.Errorf("no error says that it stays only while %s: %+v", c.waits, got)
-			}
+			judged(t, found(t, c.before, c.head)["HG113"], finding.Error, c.waits)
 		})
 	}
 }
@@ -139,14 +148,7 @@ func TestPruningThatBeginsIsAFinding(t *testing.T) {
 		{"the Application is new", base().and(files{appFile: ""}), base(), 0, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := found(t, c.before, c.head)["HG114"]
-			if c.says == "" {
-				if len(got) > 0 {
-					t.Errorf("findings are %+v", got)
-				}
-			} else if !says(got, c.severity, c.says) {
-				t.Errorf("no %s says that %s: %+v", c.severity, c.says, got)
-			}
+			judged(t, found(t, c.before, c.head)["HG114"], c.severity, c.says)
 		})
 	}
 }

@@ -167,20 +167,7 @@ func TestWhatArgoCDDidIsWhatThePlanSays(t *testing.T) {
 	own := app{name: "app02-cluster01", path: path02 + "2", namespace: "app02"}
 	lives := base().and(files{"env/cluster01/argocd/yml/b.yaml": own.String()})
 	set := func(elements string, preserve bool) files {
-		return files{appFile: fmt.Sprintf(`apiVersion: argoproj.io/v1alpha1
-kind: ApplicationSet
-metadata: {name: apps, namespace: argocd}
-spec:
-  generators: [{list: {elements: [%s]}}]
-  syncPolicy: {preserveResourcesOnDeletion: %v}
-  template:
-    metadata: {name: '{{app}}-cluster01'}
-    spec:
-      project: app01-cluster01
-      source: {repoURL: "https://example.org/infra.git", path: 'env/cluster01/{{app}}/yml'}
-      destination: {server: "https://kubernetes.default.svc", namespace: '{{app}}'}
-      syncPolicy: {automated: {prune: true, selfHeal: true}}
-`, elements, preserve)}
+		return setWith(fmt.Sprintf("preserveResourcesOnDeletion: %v", preserve), elements)
 	}
 	narrow := project("app01-cluster01", "app02")
 	config := strings.Split(objects("app01", ""), "---\n")[2]

@@ -44,9 +44,6 @@ func NewResources(objects Objects, secretKey func(ctx context.Context, name, key
 // Kinds are KindTelegrafClass and KindClusterTelegrafClass.
 func (s *Resources) Kinds() []Kind { return []Kind{KindTelegrafClass, KindClusterTelegrafClass} }
 
-// SecretChanged has the texts in Secrets read again now. It never blocks.
-func (s *Resources) SecretChanged() { s.changes.changed() }
-
 // Run reports the resources until ctx ends.
 func (s *Resources) Run(ctx context.Context, report func(map[Key]Raw)) error {
 	s.changes.period = s.Batch

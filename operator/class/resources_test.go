@@ -121,7 +121,7 @@ func TestTheTextMayBeInASecretOfTheOperatorsNamespace(t *testing.T) {
 		}
 		return []byte(value.Load().(string)), nil
 	})
-	source.Batch, source.Period = time.Millisecond, time.Hour
+	source.Batch, source.Period = time.Millisecond, 5*time.Millisecond
 	got := runSource(t, source)
 	if r := got.last()[cluster("good")]; r.Err != nil || string(r.Text) != output("1") {
 		t.Errorf("the class is %+v", r)
@@ -134,7 +134,6 @@ func TestTheTextMayBeInASecretOfTheOperatorsNamespace(t *testing.T) {
 		}
 	}
 	value.Store(output("2"))
-	source.SecretChanged()
 	eventually(t, "the new text is reported", func() bool { return string(got.last()[cluster("good")].Text) == output("2") })
 }
 
